@@ -69,6 +69,9 @@ func (s *Session) Read(p []byte) (int, error) {
 		}
 		p = p[:min(len(p), s.unproved)]
 	}
+	if s.state.Load() == closed {
+		return 0, ErrShutdown
+	}
 	if s.awaiting {
 		if err := s.conn.SetReadDeadline(time.Now().Add(s.srv.cfg.IdleTimeout)); err != nil {
 			return 0, s.explain(err)
