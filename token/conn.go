@@ -82,7 +82,7 @@ func (c *Conn) limit(v Version) int {
 
 // SetDeadline sets the time after which reads and writes fail with [os.ErrDeadlineExceeded]; the zero time means never. A
 // write that fails so is final, as part of a frame may have gone out. If the stream has no such method the error is
-// [os.ErrNoDeadline].
+// an [os.ErrNoDeadline].
 func (c *Conn) SetDeadline(t time.Time) error {
 	if s, ok := c.rw.(interface{ SetDeadline(time.Time) error }); ok {
 		return s.SetDeadline(t)
