@@ -165,8 +165,8 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	dst = dst[:start+n-aes.BlockSize]
 	plain := dst[start:]
 	to := plain
-	if shifted := len(plain) > 0 && &plain[0] == &body[0]; shifted {
-		to = body[aes.BlockSize:] // blocks stay in their place until all are decrypted
+	if len(plain) > 0 && &plain[0] == &body[0] {
+		to = body[aes.BlockSize:] // keep blocks in their place, shift them in the end
 	}
 	c.decrypt(to, body, s)
 	if !p.etm && subtle.ConstantTimeCompare(s.finish(c.mac)[:p.macSize], mac) != 1 {
