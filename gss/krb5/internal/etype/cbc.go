@@ -33,9 +33,8 @@ func cbcEncrypt(block cipher.Block, iv, buf []byte) []byte {
 	return iv
 }
 
-// A chain is the ciphertext block before the one being decrypted. Held in
-// registers it survives its own memory being overwritten, so a message can be
-// decrypted onto itself.
+// A chain is the ciphertext block before the one being decrypted, kept from
+// being overwritten when a message is decrypted onto itself.
 type chain struct{ x, y uint64 }
 
 func chainOf(b []byte) chain {
@@ -47,18 +46,20 @@ func (c chain) xor(b []byte) {
 	binary.LittleEndian.PutUint64(b[8:16], binary.LittleEndian.Uint64(b[8:16])^c.y)
 }
 
-// cbcDecrypt decrypts the whole blocks of src to dst, front to back: dst may
-// be src or begin any number of blocks before it.
+// cbcDecrypt decrypts src, one or more whole blocks, to dst, which is src or
+// does not overlap it, and returns the chain that follows. It goes back to
+// front, so that each block still finds the one before it. The blocks do not
+// depend on each other: the processor works on several at once.
 func cbcDecrypt(block cipher.Block, iv chain, dst, src []byte) chain {
-	for len(src) >= aes.BlockSize && len(dst) >= aes.BlockSize {
-		d, s := dst[:aes.BlockSize:aes.BlockSize], src[:aes.BlockSize:aes.BlockSize]
-		next := chainOf(s)
-		block.Decrypt(d, s)
-		iv.xor(d)
-		iv = next
-		dst, src = dst[aes.BlockSize:], src[aes.BlockSize:]
+	next := chainOf(src[len(src)-aes.BlockSize:])
+	for i := len(src) - aes.BlockSize; i > 0; i -= aes.BlockSize {
+		d := dst[i : i+aes.BlockSize : i+aes.BlockSize]
+		block.Decrypt(d, src[i:i+aes.BlockSize:i+aes.BlockSize])
+		chainOf(src[i-aes.BlockSize : i]).xor(d)
 	}
-	return iv
+	block.Decrypt(dst[:aes.BlockSize], src[:aes.BlockSize])
+	iv.xor(dst)
+	return next
 }
 
 // stealEncrypt encrypts the last 17 to 32 bytes of a message in place.

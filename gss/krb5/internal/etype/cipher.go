@@ -164,16 +164,23 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	dst = slices.Grow(dst, n-aes.BlockSize)
 	dst = dst[:start+n-aes.BlockSize]
 	plain := dst[start:]
-	c.decrypt(plain, body, s)
+	to := plain
+	if len(plain) > 0 && &plain[0] == &body[0] {
+		to = body[aes.BlockSize:] // keep blocks in their place, shift them in the end
+	}
+	c.decrypt(to, body, s)
 	if !p.etm && subtle.ConstantTimeCompare(s.finish(c.mac)[:p.macSize], mac) != 1 {
+		clear(to)
 		clear(plain)
 		return nil, ErrIntegrity
 	}
+	copy(plain, to)
 	return dst, nil
 }
 
-// decrypt decrypts body, drops the confounder and, where the MAC is over the
-// plaintext, feeds the hash.
+// decrypt decrypts body to plain, which does not overlap it or is its tail
+// after the confounder, and drops the confounder. Where the MAC is over the
+// plaintext it feeds the hash.
 func (c *Cipher) decrypt(plain, body []byte, s *state) {
 	var iv chain
 	confounder := s.short[:aes.BlockSize]

@@ -64,21 +64,29 @@ func (p *Profile) kdf(key, label, context []byte, n int) []byte {
 // right by 13 bits more than the one before, until its length is a multiple of
 // dst's, and the dst-sized pieces are added in ones' complement.
 func nfold(dst, src []byte) {
+	const rotation = 13
 	bits := 8 * len(src)
-	// at returns the byte of src that begins at a bit, going round at the end.
-	at := func(bit int) uint32 {
-		i, shift := bit/8, bit%8
-		pair := uint32(src[i])<<8 | uint32(src[(i+1)%len(src)])
-		return pair >> (8 - shift) & 0xff
-	}
 	sum := make([]uint32, len(dst))
-	for pos := range lcm(len(src), len(dst)) {
-		copies, i := pos/len(src), pos%len(src)
-		bit := (8*i - 13*copies) % bits
-		if bit < 0 {
-			bit += bits
+	at := 0    // in dst
+	start := 0 // bit of src at which the current copy begins
+	for range lcm(len(src), len(dst)) / len(src) {
+		bit := start
+		for range src {
+			i, shift := bit/8, bit%8
+			next := i + 1
+			if next == len(src) {
+				next = 0
+			}
+			pair := uint32(src[i])<<8 | uint32(src[next])
+			sum[at] += pair >> (8 - shift) & 0xff
+			if at++; at == len(dst) {
+				at = 0
+			}
+			if bit += 8; bit >= bits {
+				bit -= bits
+			}
 		}
-		sum[pos%len(dst)] += at(bit)
+		start = (start + bits - rotation%bits) % bits
 	}
 	// Carries go left, and the one out of the first byte comes in at the last.
 	for carry := uint32(1); carry != 0; {
