@@ -17,8 +17,8 @@ const (
 	// maxV1Length keeps the first byte of a version 1 frame 0, by which the versions are told apart.
 	maxV1Length = 1<<24 - 1
 
-	// maxMaxLength keeps lengths within int on every platform.
-	maxMaxLength = math.MaxInt32 - maxHeader
+	// maxLimit keeps frames within int on every platform.
+	maxLimit = math.MaxInt32 - maxHeader
 )
 
 // Config is what a Conn can be told. The zero Config is that of an acceptor.
@@ -54,8 +54,8 @@ func (cfg Config) NewConn(rw io.ReadWriter) (*Conn, error) {
 	if cfg.Version < Detect || cfg.Version > V2 {
 		return nil, fmt.Errorf("token: no such version: %d", int(cfg.Version))
 	}
-	if cfg.MaxLength < 0 || cfg.MaxLength > maxMaxLength {
-		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, maxMaxLength)
+	if cfg.MaxLength < 0 || cfg.MaxLength > maxLimit {
+		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, maxLimit)
 	}
 	if cfg.MaxLength == 0 {
 		cfg.MaxLength = DefaultMaxLength
@@ -82,7 +82,7 @@ func (c *Conn) limit(v Version) int {
 
 // SetDeadline sets the time after which reads and writes fail with [os.ErrDeadlineExceeded]; the zero time means never. A
 // write that fails so is final, as part of a frame may have gone out. If the stream has no such method the error is
-// [os.ErrNoDeadline].
+// an [os.ErrNoDeadline].
 func (c *Conn) SetDeadline(t time.Time) error {
 	if s, ok := c.rw.(interface{ SetDeadline(time.Time) error }); ok {
 		return s.SetDeadline(t)

@@ -13,8 +13,8 @@
 // 2^24 bytes, so the first byte of the stream is 0 in version 1 and never in version 2.
 //
 // A length in a header is a claim. It is compared with the limit before it is believed, and memory is then taken only as the
-// data arrives: at most four times what has come, whatever the header says. A Conn that waits for a frame holds 2 KiB;
-// larger buffers are borrowed from a pool that all Conns share, for as long as a frame is being read, used or written.
+// data arrives: at most four times what has come, or 4 KiB, whatever the header says. A Conn that waits for a frame holds
+// 2 KiB; larger buffers are borrowed from a pool that all Conns share, for as long as a frame is being read, used or written.
 //
 // The package knows nothing of GSS-API mechanisms and uses the standard library alone.
 package token

@@ -232,6 +232,27 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
+// An error that comes along with data is kept until the data is used, even if the stream would not repeat it.
+func TestReadFrameErrorWithData(t *testing.T) {
+	broken := errors.New("broken")
+	asked := false
+	c := token.NewConn(&stream{Reader: readFunc(func(p []byte) (int, error) {
+		if asked {
+			t.Error("read after an error")
+		}
+		asked = true
+		return copy(p, concat(v2(token.Data, []byte("one")), v2(token.NOOP, nil), []byte{4})), broken
+	})})
+	for _, want := range []string{"one", ""} {
+		if frame, err := c.ReadFrame(); err != nil || string(frame.Data) != want {
+			t.Errorf("%q, %v; want %q", frame.Data, err, want)
+		}
+	}
+	if _, err := c.ReadFrame(); err != broken {
+		t.Errorf("%v, want %v", err, broken)
+	}
+}
+
 // A read that a deadline stops anywhere goes on there.
 func TestReadFrameResumes(t *testing.T) {
 	wire := concat(v2(token.Data, pattern(10)), v2(token.MIC, pattern(5000)), v2(token.NOOP, nil))

@@ -9,7 +9,7 @@ import (
 
 // output is the writing side of a Conn. It holds no buffer between frames.
 type output struct {
-	last    int   // size of the last frame, header included: most likely that of the next
+	filled  int   // size of the last frame made in place, header included: most likely that of the next
 	failure error // returned from now on
 }
 
@@ -44,7 +44,7 @@ func (c *Conn) WriteFrameFunc(flags Flags, fill func(dst []byte) ([]byte, error)
 	if err != nil {
 		return err
 	}
-	p := takeBuffer(max(c.out.last, header))
+	p := takeBuffer(max(c.out.filled, header))
 	defer giveBuffer(p)
 	frame, err := fill((*p)[:header])
 	if err != nil {
@@ -56,6 +56,7 @@ func (c *Conn) WriteFrameFunc(flags Flags, fill func(dst []byte) ([]byte, error)
 	if err := c.checkLength(len(frame) - header); err != nil {
 		return err
 	}
+	c.out.filled = len(frame)
 	return c.send(flags, frame)
 }
 
@@ -87,7 +88,6 @@ func (c *Conn) send(flags Flags, frame []byte) error {
 		frame[0] = byte(flags)
 	}
 	binary.BigEndian.PutUint32(frame[header-lengthSize:], uint32(len(frame)-header))
-	c.out.last = len(frame)
 
 	n, err := c.rw.Write(frame)
 	if err == nil && n != len(frame) {
