@@ -79,11 +79,14 @@ func (r *Realm) answer(request []byte, transport string, peer net.Addr) (reply [
 	if err == nil && transport == "udp" && (x.faults.TooBigForUDP || len(reply) > maxDatagram) {
 		err = refuse(errorcode.KRB_ERR_RESPONSE_TOO_BIG, "RESPONSE_TOO_BIG")
 	}
+	var refused *refusal
+	if err != nil && x.event.Exchange != "" && !errors.As(err, &refused) {
+		err = refuseBecause(errorcode.KRB_ERR_GENERIC, "INTERNAL_ERROR", err)
+	}
 	event = x.event
 	event.Client = displayName(x.client, x.crealm)
 	event.Service = displayName(x.service, r.config.Name)
 	event.Err = err
-	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
 		reply = x.krbError(refused)

@@ -99,20 +99,12 @@ func decrypt(data types.EncryptedData, key types.EncryptionKey, usage uint32) ([
 	return crypto.DecryptEncPart(data, key, usage)
 }
 
-// checkKey refuses a key of another length than its type asks for, and types
-// that the KDC does not deal in.
+// checkKey refuses a key that the KDC does not deal in.
 func checkKey(key types.EncryptionKey) error {
 	if err := checkEnctypes([]int32{key.KeyType}); err != nil {
 		return err
 	}
-	et, err := crypto.GetEtype(key.KeyType)
-	if err != nil {
-		return err
-	}
-	if len(key.KeyValue) != et.GetKeyByteSize() {
-		return fmt.Errorf("key of %d bytes for encryption type %d", len(key.KeyValue), key.KeyType)
-	}
-	return nil
+	return Key{key.KeyType, key.KeyValue}.check()
 }
 
 // checkTicketPart refuses what gokrb5 decodes but cannot work with.

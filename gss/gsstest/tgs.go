@@ -180,7 +180,7 @@ func (x *exchange) derivedTicket(body messages.KDCReqBody, tgt messages.EncTicke
 	}
 	var err error
 	if flagSet(body.KDCOptions, flags.Renew) {
-		granted |= held & (Forwardable | Proxiable | Initial)
+		granted |= held & (Forwardable | Proxiable)
 		err = x.renewTimes(&part, &granted, body, tgt)
 	} else if err = x.setTimes(&part, &granted, body); err == nil {
 		part.EndTime = earlier(part.EndTime, tgt.EndTime)

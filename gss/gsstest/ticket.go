@@ -142,10 +142,8 @@ func (r *Realm) mint(o TicketOptions) (*Ticket, error) {
 		}
 	}
 	for _, key := range []Key{sealing.Key, session} {
-		if et, err := crypto.GetEtype(key.Enctype); err != nil {
+		if err := key.check(); err != nil {
 			return nil, err
-		} else if len(key.Value) != et.GetKeyByteSize() {
-			return nil, fmt.Errorf("%v: %d bytes are needed", key, et.GetKeyByteSize())
 		}
 	}
 	if o.AuthTime.IsZero() {
