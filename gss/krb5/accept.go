@@ -1,0 +1,336 @@
+package krb5
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+	"github.com/countersign-go/countersign/gss/krb5/internal/rcache"
+)
+
+// Key usages of the AP exchange (RFC 4120, section 7.5.1).
+const (
+	usageAuthenticator = 11
+	usageAPRepPart     = 12
+)
+
+// acceptHandshake is the acceptor's side: AP-REQ in, AP-REP out. Its steps
+// follow RFC 4120, section 3.2.3, and RFC 4121, section 4.1.
+type acceptHandshake struct {
+	acceptor *Acceptor
+	bindings *gss.ChannelBindings
+
+	now     time.Time
+	req     kmsg.APReq
+	key     *serviceKey
+	ticket  *kmsg.EncTicketPart
+	session *etype.Profile // of the ticket's session key
+	auth    kmsg.Authenticator
+	flags   gss.Flags
+}
+
+func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, err error) {
+	h.now = h.acceptor.now()
+	for _, step := range []func() error{
+		func() error { return h.readAPReq(token) },
+		h.decryptTicket,
+		h.decryptAuthenticator,
+		h.checkNames,
+		h.checkTimes,
+		h.checkAddress,
+		h.checkTransited,
+		h.checkChecksum,
+		h.checkReplay,
+	} {
+		if err := step(); err != nil {
+			return h.errorToken(err), nil, err
+		}
+	}
+	reply, prot, err = h.buildAPRep()
+	if err != nil {
+		return h.errorToken(err), nil, err
+	}
+	return reply, prot, nil
+}
+
+func (h *acceptHandshake) readAPReq(token []byte) error {
+	id, message, err := unframeToken(token)
+	if err != nil {
+		return err
+	}
+	if id != tokAPReq {
+		return defective(fmt.Errorf("token identifier %04x where an AP-REQ (0100) is due", id))
+	}
+	if h.req, err = kmsg.ParseAPReq(message); err != nil {
+		return defective(err)
+	}
+	if len(h.req.Ticket.SName.Components) == 0 {
+		return defective(errors.New("the ticket names no service"))
+	}
+	if h.req.Options&kmsg.APUseSessionKey != 0 {
+		return &gss.Error{Major: gss.ErrUnavailable, Mech: gss.MechKrb5, Err: errors.New("user-to-user authentication is not supported")}
+	}
+	return nil
+}
+
+func (h *acceptHandshake) decryptTicket() error {
+	part, key, err := h.acceptor.decryptTicket(&h.req.Ticket)
+	if err != nil {
+		return err
+	}
+	h.ticket, h.key = part, key
+	if err := h.acceptor.permit(part.Key.Type, "session key"); err != nil {
+		return err
+	}
+	h.session, err = etype.Lookup(etype.ID(part.Key.Type))
+	if err != nil {
+		return failure(err)
+	}
+	return nil
+}
+
+func (h *acceptHandshake) decryptAuthenticator() error {
+	enc := &h.req.Authenticator
+	if enc.Etype != h.ticket.Key.Type {
+		return defective(fmt.Errorf("the authenticator is of %s, the session key of %s", etype.ID(enc.Etype), h.session.ID()))
+	}
+	cipher, err := h.session.NewCipher(h.ticket.Key.Value, usageAuthenticator)
+	if err != nil {
+		return defective(err)
+	}
+	plain, err := cipher.Open(nil, enc.Cipher)
+	if err != nil {
+		return protocolError(gss.ErrFailure, kmsg.APErrBadIntegrity, errors.New("the authenticator is not sealed by the ticket's session key"))
+	}
+	if h.auth, err = kmsg.ParseAuthenticator(plain); err != nil {
+		return defective(err)
+	}
+	if sub := h.auth.SubKey; sub != nil {
+		return h.acceptor.permit(sub.Type, "subkey")
+	}
+	return nil
+}
+
+// checkNames compares name and realm. Only the ticket's are the KDC's word.
+func (h *acceptHandshake) checkNames() error {
+	if len(h.ticket.CName.Components) == 0 {
+		return defective(errors.New("the ticket names no client"))
+	}
+	if h.ticket.CRealm != h.auth.CRealm || !h.ticket.CName.Equal(h.auth.CName) {
+		return protocolError(gss.ErrFailure, kmsg.APErrBadMatch, fmt.Errorf("the ticket is of %q, the authenticator of %q",
+			kmsg.Unparse(h.ticket.CName, h.ticket.CRealm), kmsg.Unparse(h.auth.CName, h.auth.CRealm)))
+	}
+	return nil
+}
+
+func (h *acceptHandshake) clientTime() time.Time {
+	return h.auth.CTime.Add(time.Duration(h.auth.CUsec) * time.Microsecond)
+}
+
+func (h *acceptHandshake) checkTimes() error {
+	skew := h.acceptor.skew
+	if diff := h.clientTime().Sub(h.now); diff > skew || diff < -skew {
+		return protocolError(gss.ErrFailure, kmsg.APErrSkew,
+			fmt.Errorf("the client's clock differs by %s, more than %s", diff.Round(time.Second), skew))
+	}
+	start := h.ticket.StartTime
+	if start.IsZero() {
+		start = h.ticket.AuthTime
+	}
+	if h.ticket.Flags&kmsg.TicketInvalid != 0 {
+		return protocolError(gss.ErrFailure, kmsg.APErrTktNYV, errors.New("the ticket is marked invalid"))
+	}
+	if start.Sub(h.now) > skew {
+		return protocolError(gss.ErrFailure, kmsg.APErrTktNYV, fmt.Errorf("it starts at %s", start.UTC().Format(time.RFC3339)))
+	}
+	if h.now.Sub(h.ticket.EndTime) > skew {
+		return protocolError(gss.ErrCredentialsExpired, kmsg.APErrTktExpired, fmt.Errorf("it ended at %s", h.ticket.EndTime.UTC().Format(time.RFC3339)))
+	}
+	return nil
+}
+
+// Address types (RFC 4120, section 7.5.3), which are those of RFC 2744 too.
+const (
+	addressIPv4 = 2
+	addressIPv6 = 24
+)
+
+// checkAddress holds a ticket that is bound to addresses against the client's
+// address, where the channel bindings tell it. Without it the ticket is
+// accepted, as by MIT's library: tickets are hardly ever bound.
+func (h *acceptHandshake) checkAddress() error {
+	cb := h.bindings
+	if len(h.ticket.CAddr) == 0 || cb == nil || cb.InitiatorAddressType != addressIPv4 && cb.InitiatorAddressType != addressIPv6 {
+		return nil
+	}
+	from, _ := netip.AddrFromSlice(cb.InitiatorAddress)
+	if slices.ContainsFunc(h.ticket.CAddr, func(a kmsg.HostAddress) bool {
+		bound, ok := netip.AddrFromSlice(a.Address)
+		return ok && (a.Type == addressIPv4 || a.Type == addressIPv6) && bound.Unmap() == from.Unmap()
+	}) {
+		return nil
+	}
+	return protocolError(gss.ErrFailure, kmsg.APErrBadAddr, fmt.Errorf("the ticket is not for %s", from))
+}
+
+// checkTransited refuses a ticket that came through other realms unless the
+// KDC has checked them (RFC 4120, section 2.7).
+func (h *acceptHandshake) checkTransited() error {
+	if len(h.ticket.Transited.Contents) == 0 || h.ticket.Flags&kmsg.TicketTransitedPolicyChecked != 0 {
+		return nil
+	}
+	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
+}
+
+// acceptedFlags are the initiator's wishes that come true as they are.
+const acceptedFlags = gss.Mutual | gss.ReplayDetection | gss.Sequencing
+
+func (h *acceptHandshake) checkChecksum() error {
+	sum, err := parseGSSChecksum(h.auth.Checksum)
+	if err != nil {
+		return protocolError(gss.ErrDefectiveToken, kmsg.APErrInappCksum, err)
+	}
+	h.flags = sum.flags&acceptedFlags | gss.Confidentiality | gss.Integrity | gss.ProtReady
+	bound, err := matchBindings(sum.bindings, h.bindings)
+	if err != nil {
+		return err
+	}
+	if bound {
+		h.flags |= gss.ChannelBound
+	}
+	return nil
+}
+
+// checkReplay comes after every other check, so that only what is otherwise
+// acceptable takes room in the cache. The tag is the authenticator's MAC: it
+// differs for every authenticator, and nobody without the session key can
+// make another for the same one.
+func (h *acceptHandshake) checkReplay() error {
+	c := h.req.Authenticator.Cipher
+	tag := c[len(c)-h.session.MACSize():]
+	switch err := h.acceptor.replays.Store(tag, h.clientTime()); {
+	case err == nil:
+		return nil
+	case errors.Is(err, rcache.ErrReplay):
+		return protocolError(gss.ErrDuplicateToken, kmsg.APErrRepeat, nil)
+	default:
+		return failure(err)
+	}
+}
+
+// buildAPRep settles the keys and, for mutual authentication, answers with a
+// subkey and a sequence number of its own.
+func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
+	base := &h.ticket.Key
+	if h.auth.SubKey != nil {
+		base = h.auth.SubKey
+	}
+	profile, err := etype.Lookup(etype.ID(base.Type))
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	cfg := protectionConfig{
+		flags:   h.flags,
+		profile: profile,
+		recvSeq: uint64(h.auth.SeqNumber),
+	}
+	if h.flags&gss.Mutual == 0 {
+		if len(base.Value) != profile.KeySize() {
+			return nil, nil, defective(errKeyLength)
+		}
+		cfg.key, cfg.sendSeq = slices.Clone(base.Value), cfg.recvSeq
+		return nil, newProtection(cfg), nil
+	}
+	if cfg.key, err = profile.RandomKey(h.acceptor.random); err != nil {
+		return nil, nil, failure(err)
+	}
+	seq, err := randomSeqNumber(h.acceptor.random)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	cfg.acceptorSubkey, cfg.sendSeq = true, uint64(seq)
+	part := kmsg.EncAPRepPart{
+		CTime:        h.auth.CTime,
+		CUsec:        h.auth.CUsec,
+		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: cfg.key},
+		SeqNumber:    seq,
+		HasSeqNumber: true,
+	}
+	plain, err := part.Append(nil)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	cipher, err := h.session.NewCipher(h.ticket.Key.Value, usageAPRepPart)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	sealed, err := cipher.Seal(nil, plain, h.acceptor.random)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: h.ticket.Key.Type, Cipher: sealed}}
+	der, err := rep.Append(nil)
+	if err != nil {
+		return nil, nil, failure(err)
+	}
+	return frameToken(tokAPRep, der), newProtection(cfg), nil
+}
+
+// maxInitialSeq keeps first sequence numbers below 2^30, as other
+// implementations do for the sake of peers that read them as signed.
+const maxInitialSeq = 1<<30 - 1
+
+func randomSeqNumber(random io.Reader) (uint32, error) {
+	var b [4]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint32(b[:]) & maxInitialSeq, nil
+}
+
+// errorToken makes the KRB-ERROR that tells the initiator why (RFC 4121,
+// section 4.1). It carries this side's time, by which a client whose clock is
+// wrong can see by how much, and no text: what is in the log may not be the
+// client's to know.
+func (h *acceptHandshake) errorToken(err error) []byte {
+	code := kmsg.ErrGeneric
+	if c, ok := errors.AsType[kmsg.ErrorCode](err); ok {
+		code = c
+	}
+	now := h.now.UTC()
+	e := kmsg.KRBError{
+		STime:     now.Truncate(time.Second),
+		SUsec:     now.Nanosecond() / 1000,
+		ErrorCode: code,
+		Realm:     h.req.Ticket.Realm,
+		SName:     h.req.Ticket.SName,
+	}
+	if h.key != nil {
+		e.Realm, e.SName = h.key.realm, h.key.name
+	}
+	der, err := e.Append(nil)
+	if err != nil {
+		return nil
+	}
+	return frameToken(tokError, der)
+}
+
+func (h *acceptHandshake) inquire() gss.Info {
+	info := gss.Info{Mechanism: gss.MechKrb5, Flags: h.flags}
+	if h.key != nil {
+		info.Acceptor = principalName(h.key.name, h.key.realm)
+	}
+	// The client is nobody until the authenticator proved it.
+	if h.flags != 0 {
+		info.Initiator = principalName(h.ticket.CName, h.ticket.CRealm)
+		info.Expires = h.ticket.EndTime
+	}
+	return info
+}

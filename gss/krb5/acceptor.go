@@ -1,0 +1,139 @@
+package krb5
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+	"github.com/countersign-go/countersign/gss/krb5/internal/rcache"
+)
+
+// AcceptorConfig says how to accept contexts. The zero value accepts for any
+// key of the default keytab.
+type AcceptorConfig struct {
+	// Service is the host-based service to accept for, "service@host", or
+	// "service" for any host. It is a shorthand for a Credential with that name.
+	Service string
+
+	// Credential holds the keys; nil acquires Service's from the default
+	// keytab.
+	Credential *Credential
+
+	Time func() time.Time // nil means time.Now
+	Rand io.Reader        // nil means crypto/rand; must be safe for concurrent use
+}
+
+// An Acceptor accepts contexts with the keys of a keytab. It is a gss.Acceptor
+// and safe for concurrent use.
+type Acceptor struct {
+	cred      *Credential
+	permitted []etype.ID
+	skew      time.Duration
+	replays   *rcache.Memory
+	now       func() time.Time
+	random    io.Reader
+	keys      keyring
+}
+
+// maxReplayEntries bounds the replay cache. An entry lives for twice the clock
+// skew at most, ten minutes as a rule: the bound allows for 1,700 contexts a
+// second all that time and holds about 100 MB when full.
+const maxReplayEntries = 1 << 20
+
+// NewAcceptor makes an acceptor. That there is no key for the service is an
+// error now, not with the first client.
+func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
+	cred := cfg.Credential
+	if cred == nil {
+		var name gss.Name
+		if cfg.Service != "" {
+			name = gss.HostService(cfg.Service)
+		}
+		var err error
+		cred, err = AcquireCredential(context.Background(), CredentialConfig{Usage: gss.AcceptOnly, Name: name})
+		if err != nil {
+			return nil, err
+		}
+	} else if cfg.Service != "" {
+		return nil, failure(errors.New("both Service and Credential are set: the credential's name says the service"))
+	}
+	if !cred.usage.CanAccept() {
+		return nil, &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
+	}
+	permitted, err := permittedEnctypes(cred.profile.settings.PermittedEnctypes)
+	if err != nil {
+		return nil, err
+	}
+	a := &Acceptor{
+		cred:      cred,
+		permitted: permitted,
+		skew:      cred.profile.settings.ClockSkew,
+		now:       cfg.Time,
+		random:    cfg.Rand,
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.random == nil {
+		a.random = systemRandom{}
+	}
+	a.replays = rcache.NewMemory(maxReplayEntries, rcache.Config{Skew: a.skew, Now: a.now})
+	if _, err := a.keys.current(cred); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Mechanism implements gss.Acceptor.
+func (a *Acceptor) Mechanism() gss.OID { return gss.MechKrb5 }
+
+// Accept implements gss.Acceptor. It does no I/O; the keytab is looked at when
+// the first token comes.
+func (a *Acceptor) Accept(bindings *gss.ChannelBindings) (gss.Context, error) {
+	return newContext(&acceptHandshake{acceptor: a, bindings: bindings}, a.random), nil
+}
+
+// LocalName gives the local account of a client by the auth_to_local rules of
+// krb5.conf.
+func (a *Acceptor) LocalName(name gss.Name) (string, error) {
+	text, typ := name.Display()
+	if typ != gss.NTKrb5Principal {
+		return "", &gss.Error{Major: gss.ErrBadNameType, Mech: gss.MechKrb5}
+	}
+	principal, realm, err := kmsg.ParsePrincipal(text)
+	if err != nil {
+		return "", badName(text, err)
+	}
+	local, err := a.cred.profile.conf.LocalName(realm, principal.Components)
+	if err != nil {
+		return "", failure(err)
+	}
+	return local, nil
+}
+
+// permittedEnctypes reads an enctype list of krb5.conf, leaving out what this
+// library refuses anyway. The empty list means all that it speaks.
+func permittedEnctypes(list string) ([]etype.ID, error) {
+	if list == "" {
+		list = "DEFAULT"
+	}
+	named, err := etype.ParseNames(list)
+	if err != nil {
+		return nil, failure(err)
+	}
+	var ids []etype.ID
+	for _, id := range named {
+		if _, err := etype.Lookup(id); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		_, err := etype.Lookup(named[0])
+		return nil, failure(err)
+	}
+	return ids, nil
+}

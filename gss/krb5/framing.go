@@ -1,0 +1,59 @@
+package krb5
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/countersign-go/countersign/gss"
+)
+
+// tagInitialToken is [APPLICATION 0], which frames every token of context
+// establishment (RFC 2743, section 3.1).
+const tagInitialToken = asn1.Tag(0 | 0x60)
+
+// frameToken puts a Kerberos message behind the mechanism's OID and the token
+// identifier that tells what it is (RFC 4121, section 4.1).
+func frameToken(tokenID uint16, message []byte) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1(tagInitialToken, func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(gss.MechKrb5)) })
+		b.AddUint16(tokenID)
+		b.AddBytes(message)
+	})
+	return b.BytesOrPanic() // cannot fail: every length fits
+}
+
+var (
+	errNoToken   = errors.New("empty token")
+	errNotFramed = errors.New("the token does not begin with a GSS-API header")
+)
+
+// unframeToken gives the token identifier and the message inside, which
+// aliases token.
+func unframeToken(token []byte) (tokenID uint16, message []byte, err error) {
+	if len(token) == 0 {
+		return 0, nil, defective(errNoToken)
+	}
+	var inner, oid cryptobyte.String
+	s := cryptobyte.String(token)
+	if !s.ReadASN1(&inner, tagInitialToken) || !s.Empty() ||
+		!inner.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) {
+		return 0, nil, defective(errNotFramed)
+	}
+	if mech := gss.OID(oid); mech != gss.MechKrb5 {
+		return 0, nil, &gss.Error{
+			Major: gss.ErrBadMech,
+			Mech:  gss.MechKrb5,
+			Err:   fmt.Errorf("the token is of mechanism %s, not of %s", mech.Name(), gss.MechKrb5.Name()),
+			Hint:  "have the client use the Kerberos V5 mechanism",
+		}
+	}
+	if len(inner) < 2 {
+		return 0, nil, defective(errTokenShort)
+	}
+	return binary.BigEndian.Uint16(inner), inner[2:], nil
+}

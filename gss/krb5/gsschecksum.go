@@ -1,0 +1,97 @@
+package krb5
+
+import (
+	"bytes"
+	"crypto/md5" // RFC 4121 has it: a fingerprint inside an encrypted authenticator
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+)
+
+// The authenticator's checksum carries flags and channel bindings instead of a
+// checksum (RFC 4121, section 4.1.1):
+//
+//	Lgth(4) = 16 | Bnd(16) | Flags(4) [ | DlgOpt(2) = 1 | Dlgth(2) | Deleg ] [ | Exts ]
+//
+// all numbers little endian.
+const (
+	checksumTypeGSS = 0x8003
+	bindingsSize    = 16
+	checksumMinSize = 4 + bindingsSize + 4
+)
+
+// gssChecksum is the content of that field.
+type gssChecksum struct {
+	bindings [bindingsSize]byte // zero: the initiator had none
+	flags    gss.Flags
+}
+
+func (c *gssChecksum) marshal() []byte {
+	b := make([]byte, 0, checksumMinSize)
+	b = binary.LittleEndian.AppendUint32(b, bindingsSize)
+	b = append(b, c.bindings[:]...)
+	return binary.LittleEndian.AppendUint32(b, uint32(c.flags))
+}
+
+// parseGSSChecksum reads the checksum of an authenticator. What follows the
+// flags, a forwarded credential and extensions, is not used: a context with
+// Delegation is accepted without it, and shows that the flag is absent.
+func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
+	var c gssChecksum
+	switch {
+	case sum == nil:
+		return c, errors.New("the authenticator has no checksum")
+	case sum.Type != checksumTypeGSS:
+		return c, fmt.Errorf("the authenticator's checksum is of type %d, not 0x8003", sum.Type)
+	case len(sum.Value) < checksumMinSize, binary.LittleEndian.Uint32(sum.Value) != bindingsSize:
+		return c, errInvalidLength
+	}
+	copy(c.bindings[:], sum.Value[4:])
+	c.flags = gss.Flags(binary.LittleEndian.Uint32(sum.Value[4+bindingsSize:]))
+	return c, nil
+}
+
+var errInvalidLength = errors.New("Invalid field length in token")
+
+// hashBindings makes the Bnd field: MD5 over the bindings in the layout of
+// RFC 2744's structure, as little endian numbers and counted octets. Without
+// bindings it is zero.
+func hashBindings(cb *gss.ChannelBindings) (sum [bindingsSize]byte) {
+	if cb == nil {
+		return sum
+	}
+	var b []byte
+	add := func(data []byte) {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+		b = append(b, data...)
+	}
+	b = binary.LittleEndian.AppendUint32(b, cb.InitiatorAddressType)
+	add(cb.InitiatorAddress)
+	b = binary.LittleEndian.AppendUint32(b, cb.AcceptorAddressType)
+	add(cb.AcceptorAddress)
+	add(cb.ApplicationData)
+	return md5.Sum(b)
+}
+
+// matchBindings compares the initiator's bindings with those of the acceptor's
+// channel. An initiator that sent none matches, as in MIT's library, but the
+// context is then not ChannelBound.
+func matchBindings(sent [bindingsSize]byte, channel *gss.ChannelBindings) (bound bool, err error) {
+	var none [bindingsSize]byte
+	if channel == nil || bytes.Equal(sent[:], none[:]) {
+		return false, nil
+	}
+	want := hashBindings(channel)
+	if subtle.ConstantTimeCompare(sent[:], want[:]) != 1 {
+		return false, &gss.Error{
+			Major: gss.ErrBadBindings,
+			Mech:  gss.MechKrb5,
+			Err:   errors.New("the initiator's channel bindings are those of another channel"),
+		}
+	}
+	return true, nil
+}

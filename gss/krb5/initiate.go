@@ -1,0 +1,201 @@
+package krb5
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+)
+
+// initiateHandshake is the initiator's side: AP-REQ out, AP-REP in (RFC 4120,
+// sections 3.2.2 and 3.2.5; RFC 4121, section 4.1).
+type initiateHandshake struct {
+	initiator *Initiator
+	ticket    *ccache.Credential
+	session   *etype.Profile // of the ticket's session key
+	offset    time.Duration  // of the KDC's clock to ours
+	bindings  *gss.ChannelBindings
+	flags     gss.Flags
+
+	begun  bool
+	ctime  time.Time // of the authenticator, to the second
+	cusec  int
+	subkey []byte
+	seq    uint32
+}
+
+func (h *initiateHandshake) step(token []byte) (reply []byte, prot *protection, err error) {
+	if h.begun {
+		prot, err = h.readReply(token)
+		return nil, prot, err
+	}
+	if len(token) > 0 {
+		return nil, nil, defective(errors.New("a token where the initiator speaks first"))
+	}
+	h.begun = true
+	if reply, err = h.buildAPReq(); err != nil {
+		return nil, nil, err
+	}
+	if h.flags&gss.Mutual != 0 {
+		return reply, nil, nil
+	}
+	return reply, newProtection(protectionConfig{
+		initiator: true,
+		flags:     h.flags,
+		profile:   h.session,
+		key:       h.subkey,
+		sendSeq:   uint64(h.seq),
+		recvSeq:   uint64(h.seq),
+	}), nil
+}
+
+// buildAPReq presents the ticket with a fresh subkey and sequence number.
+func (h *initiateHandshake) buildAPReq() ([]byte, error) {
+	random := h.initiator.random
+	var err error
+	if h.subkey, err = h.session.RandomKey(random); err != nil {
+		return nil, failure(err)
+	}
+	if h.seq, err = randomSeqNumber(random); err != nil {
+		return nil, failure(err)
+	}
+	now := h.initiator.now().Add(h.offset).UTC()
+	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
+	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady}
+	auth := kmsg.Authenticator{
+		CRealm:       h.ticket.Client.Realm,
+		CName:        kmsg.PrincipalName{Type: h.ticket.Client.NameType, Components: h.ticket.Client.Components},
+		Checksum:     &kmsg.Checksum{Type: checksumTypeGSS, Value: sum.marshal()},
+		CTime:        h.ctime,
+		CUsec:        h.cusec,
+		SubKey:       &kmsg.EncryptionKey{Type: h.ticket.KeyType, Value: h.subkey},
+		SeqNumber:    h.seq,
+		HasSeqNumber: true,
+	}
+	plain, err := auth.Append(nil)
+	if err != nil {
+		return nil, failure(err)
+	}
+	cipher, err := h.session.NewCipher(h.ticket.Key, usageAuthenticator)
+	if err != nil {
+		return nil, failure(err)
+	}
+	sealed, err := cipher.Seal(nil, plain, random)
+	if err != nil {
+		return nil, failure(err)
+	}
+	clear(plain) // it held the subkey
+	req := kmsg.APReq{
+		RawTicket:     h.ticket.Ticket,
+		Authenticator: kmsg.EncryptedData{Etype: h.ticket.KeyType, Cipher: sealed},
+	}
+	if h.flags&gss.Mutual != 0 {
+		req.Options |= kmsg.APMutualRequired
+	}
+	der, err := req.Append(nil)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return frameToken(tokAPReq, der), nil
+}
+
+// readReply verifies the AP-REP, or tells what the acceptor's KRB-ERROR says.
+func (h *initiateHandshake) readReply(token []byte) (*protection, error) {
+	id, message, err := unframeToken(token)
+	if err != nil {
+		return nil, err
+	}
+	switch id {
+	case tokAPRep:
+		return h.readAPRep(message)
+	case tokError:
+		return nil, h.remoteError(message)
+	default:
+		return nil, defective(fmt.Errorf("token identifier %04x where an AP-REP (0200) is due", id))
+	}
+}
+
+func (h *initiateHandshake) readAPRep(message []byte) (*protection, error) {
+	rep, err := kmsg.ParseAPRep(message)
+	if err != nil {
+		return nil, defective(err)
+	}
+	if rep.EncPart.Etype != h.ticket.KeyType {
+		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", etype.ID(rep.EncPart.Etype), h.session.ID()))
+	}
+	cipher, err := h.session.NewCipher(h.ticket.Key, usageAPRepPart)
+	if err != nil {
+		return nil, failure(err)
+	}
+	plain, err := cipher.Open(nil, rep.EncPart.Cipher)
+	if err != nil {
+		return nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, err)
+	}
+	part, err := kmsg.ParseEncAPRepPart(plain)
+	if err != nil {
+		return nil, defective(err)
+	}
+	if !part.CTime.Equal(h.ctime) || part.CUsec != h.cusec {
+		return nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, errors.New("the AP-REP answers another AP-REQ"))
+	}
+	cfg := protectionConfig{
+		initiator: true,
+		flags:     h.flags,
+		profile:   h.session,
+		key:       h.subkey,
+		sendSeq:   uint64(h.seq),
+		recvSeq:   uint64(part.SeqNumber),
+	}
+	if sub := part.SubKey; sub != nil {
+		if cfg.profile, err = etype.Lookup(etype.ID(sub.Type)); err != nil {
+			return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w", err))
+		}
+		if !slices.Contains(h.initiator.etypes, sub.Type) {
+			return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w: %s", errNotPermitted, etype.ID(sub.Type)))
+		}
+		if len(sub.Value) != cfg.profile.KeySize() {
+			return nil, defective(errKeyLength)
+		}
+		clear(h.subkey)
+		cfg.key, cfg.acceptorSubkey = slices.Clone(sub.Value), true
+	}
+	clear(plain)
+	return newProtection(cfg), nil
+}
+
+var errKeyLength = errors.New("the subkey has the wrong length")
+
+// remoteError is what the acceptor's KRB-ERROR says. Nothing protects that
+// message, so it ends this context and is believed no further.
+func (h *initiateHandshake) remoteError(message []byte) error {
+	ke, err := kmsg.ParseKRBError(message)
+	if err != nil {
+		return defective(err)
+	}
+	e := protocolError(gss.ErrFailure, ke.ErrorCode, nil)
+	e.Remote = true
+	e.Err = &ke
+	if ke.ErrorCode == kmsg.APErrSkew {
+		ahead := ke.STime.Sub(h.ctime).Round(time.Second)
+		e.Err = fmt.Errorf("%w: the service's clock is %s ahead of this one", &ke, ahead)
+	}
+	return e
+}
+
+func (h *initiateHandshake) inquire() gss.Info {
+	c := h.ticket
+	info := gss.Info{
+		Mechanism: gss.MechKrb5,
+		Initiator: principalName(kmsg.PrincipalName{Type: c.Client.NameType, Components: c.Client.Components}, c.Client.Realm),
+		Acceptor:  principalName(kmsg.PrincipalName{Type: c.Server.NameType, Components: c.Server.Components}, c.Server.Realm),
+		Local:     true,
+		Flags:     h.flags,
+		Expires:   c.EndTime.Add(-h.offset),
+	}
+	return info
+}

@@ -1,0 +1,103 @@
+package krb5
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kdc"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+)
+
+// InitiatorConfig says how to initiate contexts. The zero value does it as the
+// owner of the default credential cache.
+type InitiatorConfig struct {
+	Credential *Credential // nil acquires the default one
+
+	Time func() time.Time // nil means time.Now
+	Rand io.Reader        // nil means crypto/rand; must be safe for concurrent use
+}
+
+// An Initiator initiates contexts with the tickets of a credential. It is a
+// gss.Initiator and safe for concurrent use.
+type Initiator struct {
+	cred   *Credential
+	etypes []int32 // permitted, most wanted first
+	kdc    *kdc.Client
+	now    func() time.Time
+	random io.Reader
+}
+
+// NewInitiator makes an initiator. It does no network I/O: see
+// [AcquireCredential] for a credential that takes some to get.
+func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
+	cred := cfg.Credential
+	if cred == nil {
+		var err error
+		cred, err = AcquireCredential(context.Background(), CredentialConfig{Usage: gss.InitiateOnly})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !cred.usage.CanInitiate() {
+		return nil, &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
+	}
+	i := &Initiator{cred: cred, now: cfg.Time, random: cfg.Rand}
+	if i.now == nil {
+		i.now = time.Now
+	}
+	if i.random == nil {
+		i.random = systemRandom{}
+	}
+	permitted, err := permittedEnctypes(cred.profile.settings.PermittedEnctypes)
+	if err != nil {
+		return nil, err
+	}
+	i.etypes = etypeNumbers(permitted)
+	if i.kdc, err = newKDCClient(cred.profile, i.now); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Mechanism implements gss.Initiator.
+func (i *Initiator) Mechanism() gss.OID { return gss.MechKrb5 }
+
+// offeredFlags are the services that a request may ask for. Delegation is not
+// refused but not given either.
+const offeredFlags = gss.Delegation | gss.Mutual | gss.ReplayDetection | gss.Sequencing |
+	gss.Confidentiality | gss.Integrity | gss.ProtReady
+
+// Initiate implements gss.Initiator: it gets the service ticket, from the
+// cache or from the KDC.
+func (i *Initiator) Initiate(ctx context.Context, req gss.Request) (gss.Context, error) {
+	if req.Flags == 0 {
+		req.Flags = gss.DefaultFlags
+	}
+	if missing := req.Flags &^ offeredFlags; missing != 0 {
+		return nil, &gss.Error{Major: gss.ErrUnavailable, Mech: gss.MechKrb5, Err: fmt.Errorf("%s is not offered", missing)}
+	}
+	ticket, offset, err := i.serviceTicket(ctx, req.Target)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := etype.Lookup(etype.ID(ticket.KeyType))
+	if err != nil {
+		return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, err)
+	}
+	if !slices.Contains(i.etypes, ticket.KeyType) {
+		return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("session key: %w: %s", errNotPermitted, profile.ID()))
+	}
+	return newContext(&initiateHandshake{
+		initiator: i,
+		ticket:    ticket,
+		session:   profile,
+		offset:    offset,
+		bindings:  req.Bindings,
+		flags:     req.Flags&acceptedFlags | gss.Confidentiality | gss.Integrity,
+	}, i.random), nil
+}

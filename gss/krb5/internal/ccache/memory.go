@@ -1,0 +1,99 @@
+package ccache
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// memory is a cache in this process.
+type memory struct {
+	name string
+
+	mu    sync.Mutex
+	cache *Cache // nil until initialised
+}
+
+var (
+	namedMu sync.Mutex
+	named   = make(map[string]*memory)
+)
+
+// namedMemory gives the one cache of the process with that name ("MEMORY:..."), which lives until it is destroyed.
+func namedMemory(name string) *memory {
+	namedMu.Lock()
+	defer namedMu.Unlock()
+	m := named[name]
+	if m == nil {
+		m = &memory{name: strings.Clone(name)}
+		named[m.name] = m
+	}
+	return m
+}
+
+// NewMemory gives a cache in memory that no name reaches: it lives as long as the Store does.
+func NewMemory() *Store {
+	m := new(memory)
+	m.name = fmt.Sprintf("MEMORY:%p", m)
+	return &Store{m.name, m}
+}
+
+func (m *memory) missing() error { return &Error{m.name, fs.ErrNotExist} }
+
+func (m *memory) load() (*Cache, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cache == nil {
+		return nil, m.missing()
+	}
+	c := *m.cache
+	c.Credentials = slices.Clone(c.Credentials)
+	return &c, nil
+}
+
+func (m *memory) replace(c *Cache) error {
+	own := *c
+	own.Credentials = slices.Clone(c.Credentials)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cache = &own
+	return nil
+}
+
+func (m *memory) append(cred *Credential) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cache == nil {
+		return m.missing()
+	}
+	m.cache.Credentials = append(m.cache.Credentials, *cred)
+	return nil
+}
+
+func (m *memory) remove(match func(*Credential) bool) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cache == nil {
+		return 0, m.missing()
+	}
+	before := len(m.cache.Credentials)
+	m.cache.Credentials = slices.DeleteFunc(m.cache.Credentials, func(c Credential) bool { return match(&c) })
+	return before - len(m.cache.Credentials), nil
+}
+
+func (m *memory) destroy() error {
+	namedMu.Lock()
+	if named[m.name] == m {
+		delete(named, m.name)
+	}
+	namedMu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cache == nil {
+		return m.missing()
+	}
+	m.cache = nil
+	return nil
+}

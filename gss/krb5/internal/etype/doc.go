@@ -1,0 +1,44 @@
+// Package etype holds the Kerberos encryption types that this module speaks,
+// as crypto profiles in the sense of RFC 3961:
+//
+//	17  aes128-cts-hmac-sha1-96      RFC 3962
+//	18  aes256-cts-hmac-sha1-96      RFC 3962
+//	19  aes128-cts-hmac-sha256-128   RFC 8009
+//	20  aes256-cts-hmac-sha384-192   RFC 8009
+//
+// Every other enctype is refused by [Lookup], by name and with what to do
+// about it.
+//
+// # How the data flows
+//
+// A [Profile] comes from [Lookup]. From a protocol key and a key usage number
+// it makes a [Cipher] (keys Ke and Ki) or a [Checksum] (key Kc): all key
+// derivation happens there, once. Both are immutable from then on, so any
+// number of goroutines may use one at the same time without a lock, and what a
+// message needs beside them (a hash in progress, two blocks) comes from a pool
+// shared by all keys of a profile. An idle Cipher takes some 900 bytes, of
+// which the AES key schedule is half, an idle Checksum some 400.
+//
+//	sealed = confounder(16) | plaintext, in AES-CBC with ciphertext stealing | MAC (12, 16 or 24)
+//
+// For enctypes 17 and 18 the MAC covers confounder and plaintext, for 19 and
+// 20 a zero block and the ciphertext, and there it is verified before anything
+// is decrypted.
+//
+// # Speed
+//
+// CBC is written out here over [crypto/cipher.Block], for three reasons: the
+// standard library's CBC modes hold their IV and so serve one goroutine only;
+// its decryption of one block waits longer than needed for the one before; and
+// hash and cipher, called in turns of one hash block, overlap in the
+// processor's pipeline, which makes sealing a quarter faster than encrypting
+// and then hashing the whole. A message is read and written in one pass.
+//
+// # FIPS 140
+//
+// With GODEBUG=fips140=on all four enctypes work. With GODEBUG=fips140=only,
+// Go refuses SHA-1, so [Lookup] refuses enctypes 17 and 18; 19 and 20 work,
+// except that StringToKey fails for salts that Go holds to be too short. Note
+// that CBC with ciphertext stealing is assembled here from the AES block
+// function and is thus not itself a service of Go's validated module.
+package etype

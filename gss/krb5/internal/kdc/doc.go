@@ -1,0 +1,16 @@
+// Package kdc gets tickets: it carries messages to the KDCs of a realm and
+// back, and runs the AS and TGS exchanges of RFC 4120 over that.
+//
+// [Client.AS] turns a password or long-term keys into a [Ticket], usually a
+// ticket-granting one, and [Client.TGS] turns that into a ticket for a service,
+// following referrals through other realms. Both build a request, give it to
+// [Client.Exchange], and check what comes back against it. Exchange finds the
+// realm's KDCs in the configuration or DNS, and asks them in order, over UDP or TCP,
+// not waiting long for any of them.
+//
+// Messages are encoded, decoded and encrypted by gokrb5; its network code, its
+// configuration parser, its clock and its choice of pre-authentication are not used.
+// Everything that a KDC sends counts as hostile: outer shapes, lengths and
+// iteration counts are checked here before gokrb5 sees them, and its calls run
+// behind a fence that turns a panic into an error.
+package kdc

@@ -1,0 +1,114 @@
+package krb5conf
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// kdcPort is the port of a KDC that names none.
+const kdcPort = "88"
+
+// KDCs gives the KDCs of realm that [realms] lists, as "host:port" in the order of the
+// file, with port 88 where none is written. Empty without a list. IPv6 addresses stand
+// in brackets or bare. Entries that are URLs, which name KDC proxies, are left out.
+func (p *Profile) KDCs(realm string) []string {
+	var addrs []string
+	for _, v := range p.Values("realms", realm, "kdc") {
+		if addr, ok := hostPort(v); ok {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}
+
+func hostPort(v string) (string, bool) {
+	v = strings.Trim(v, space)
+	if v == "" || strings.Contains(v, "/") {
+		return "", false
+	}
+	if addr, err := netip.ParseAddr(v); err == nil {
+		return net.JoinHostPort(addr.String(), kdcPort), true
+	}
+	if inner, ok := strings.CutPrefix(v, "["); ok {
+		host, rest, ok := strings.Cut(inner, "]")
+		if !ok || host == "" {
+			return "", false
+		}
+		port, hasPort := strings.CutPrefix(rest, ":")
+		if !hasPort {
+			port = kdcPort
+		}
+		return net.JoinHostPort(host, port), true
+	}
+	host, port, ok := strings.Cut(v, ":")
+	if !ok || port == "" {
+		port = kdcPort
+	}
+	return net.JoinHostPort(host, port), host != ""
+}
+
+// RealmOf gives the realm that [domain_realm] has for host: by its own name, or
+// by the nearest parent domain written with or without a leading dot. The comparison
+// is with the host's name in lower case, so tags in upper case match nothing. Not
+// ok means that the KDC is to be asked for a referral, and failing that
+// [Profile.FallbackRealm] tried.
+func (p *Profile) RealmOf(host string) (realm string, ok bool) {
+	host = cleanHost(host)
+	if host == "" {
+		return "", false
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "", false
+	}
+	for name := host; name != ""; {
+		if vs := p.Values("domain_realm", name); len(vs) > 0 {
+			return vs[0], true
+		}
+		if suffix, dotted := strings.CutPrefix(name, "."); dotted {
+			name = suffix
+		} else if dot := strings.IndexByte(name, '.'); dot >= 0 {
+			name = name[dot:]
+		} else {
+			break
+		}
+	}
+	return "", false
+}
+
+// FallbackRealm gives the realm to try for a host which neither [domain_realm]
+// nor a referral places: its domain in upper case, or the default realm for
+// a name without a domain. It is empty where there is neither.
+func (p *Profile) FallbackRealm(host string) string {
+	host = cleanHost(host)
+	if _, err := netip.ParseAddr(host); err != nil {
+		if _, domain, ok := strings.Cut(host, "."); ok && domain != "" {
+			return strings.ToUpper(domain)
+		}
+	}
+	return p.defaultRealm()
+}
+
+func (p *Profile) defaultRealm() string {
+	if vs := p.Values("libdefaults", "default_realm"); len(vs) > 0 {
+		return vs[0]
+	}
+	return ""
+}
+
+func cleanHost(host string) string {
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// CAPath gives the realms to go through from the client's realm to the
+// server's, without these two: those that [capaths] lists, none for "." and none
+// for a pair that it does not mention. ok tells the latter.
+func (p *Profile) CAPath(client, server string) (via []string, ok bool) {
+	vs := p.Values("capaths", client, server)
+	for _, v := range vs {
+		if v = strings.Trim(v, space); v != "." && v != "" {
+			via = append(via, v)
+		}
+	}
+	return via, len(vs) > 0
+}

@@ -1,0 +1,111 @@
+package krb5
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kdc"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
+)
+
+// principalName is a principal as a mechanism name.
+func principalName(n kmsg.PrincipalName, realm string) gss.Name {
+	return gss.MechanismName(gss.MechKrb5, gss.NTKrb5Principal, kmsg.Unparse(n, realm))
+}
+
+func badName(text string, err error) error {
+	return &gss.Error{Major: gss.ErrBadName, Minor: minorBadName, Mech: gss.MechKrb5, Err: fmt.Errorf("%q: %w", text, err)}
+}
+
+var errCredentialUsage = errors.New("The given credential's usage does not match the requested usage")
+
+// splitHostbased takes "service@host" or "service" apart.
+func splitHostbased(text string) (service, host string, err error) {
+	service, host, at := strings.Cut(text, "@")
+	if service == "" || at && host == "" || strings.ContainsAny(text, "\x00\n\r\t ") || strings.Contains(host, "@") {
+		return "", "", badName(text, errors.New("a host-based service is written service@host"))
+	}
+	return service, host, nil
+}
+
+// canonicalHosts gives the names under which the host is asked for, at least
+// one, by dns_canonicalize_hostname and rdns.
+func (p *Profile) canonicalHosts(ctx context.Context, host string) []string {
+	return p.settings.CanonicalHosts(ctx, net.DefaultResolver, host)
+}
+
+// targetPrincipals gives the principals to ask the KDC for, in this order. A
+// realm that the configuration does not tell is empty: the client's KDC is
+// asked then, and may refer to another.
+func targetPrincipals(ctx context.Context, profile *Profile, target gss.Name) ([]kdc.Principal, error) {
+	text, typ := target.Display()
+	if typ != gss.NTHostbasedService {
+		p, err := clientPrincipal(profile, target)
+		if err != nil {
+			return nil, err
+		}
+		return []kdc.Principal{{Type: p.NameType, Components: p.Components, Realm: p.Realm}}, nil
+	}
+	service, host, err := splitHostbased(text)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		if host, err = os.Hostname(); err != nil {
+			return nil, failure(fmt.Errorf("the local host's name, which %q stands for: %w", text, err))
+		}
+	}
+	var principals []kdc.Principal
+	for _, h := range profile.canonicalHosts(ctx, host) {
+		realm, _ := profile.conf.RealmOf(h)
+		principals = append(principals, kdc.Principal{Type: kdc.NTSrvHst, Components: []string{service, h}, Realm: realm})
+	}
+	return principals, nil
+}
+
+// clientPrincipal reads the name of a user or principal; without a realm it is
+// of the default realm.
+func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) {
+	text, typ := name.Display()
+	switch typ {
+	case gss.NTUserName, gss.NTKrb5Principal:
+	default:
+		return ccache.Principal{}, &gss.Error{Major: gss.ErrBadNameType, Mech: gss.MechKrb5, Err: fmt.Errorf("%q is no user or principal", text)}
+	}
+	p, realm, err := kmsg.ParsePrincipal(text)
+	if err != nil {
+		return ccache.Principal{}, badName(text, err)
+	}
+	if realm == "" {
+		realm = profile.DefaultRealm()
+	}
+	if realm == "" {
+		return ccache.Principal{}, &gss.Error{
+			Major: gss.ErrBadName,
+			Minor: minorNoDefaultRealm,
+			Mech:  gss.MechKrb5,
+			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", text),
+			Hint:  "write the name with its realm, or set default_realm in krb5.conf",
+		}
+	}
+	return ccache.Principal{Realm: realm, Components: p.Components, NameType: p.Type}, nil
+}
+
+// ticketGranting is a realm's own ticket-granting service.
+func ticketGranting(realm string) ccache.Principal {
+	return ccache.Principal{Realm: realm, Components: []string{"krbtgt", realm}, NameType: kmsg.NTSrvInst}
+}
+
+func ccachePrincipal(p kdc.Principal) ccache.Principal {
+	return ccache.Principal{Realm: p.Realm, Components: p.Components, NameType: p.Type}
+}
+
+func kdcPrincipal(p ccache.Principal) kdc.Principal {
+	return kdc.Principal{Type: p.NameType, Components: p.Components, Realm: p.Realm}
+}

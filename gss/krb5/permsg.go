@@ -1,0 +1,206 @@
+package krb5
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+)
+
+// Key usages of per-message tokens (RFC 4121, section 2).
+const (
+	usageAcceptorSeal  = 22
+	usageAcceptorSign  = 23
+	usageInitiatorSeal = 24
+	usageInitiatorSign = 25
+)
+
+// Token identifiers (RFC 4121, sections 4.1 and 4.2).
+const (
+	tokAPReq = 0x0100
+	tokAPRep = 0x0200
+	tokError = 0x0300
+	tokMIC   = 0x0404
+	tokWrap  = 0x0504
+)
+
+// Flags of per-message tokens (RFC 4121, section 4.2.2). Others are ignored,
+// as that section demands.
+const (
+	flagSentByAcceptor = 0x01
+	flagSealed         = 0x02
+	flagAcceptorSubkey = 0x04
+)
+
+// headerSize is the length of a per-message token's header.
+const headerSize = 16
+
+// protection makes and checks the per-message tokens of an established context
+// (RFC 4121, section 4.2). It may be used by many goroutines.
+type protection struct {
+	initiator bool // this end's role
+	flags     gss.Flags
+	sendFlags byte // SentByAcceptor and AcceptorSubkey, as this end sends them
+	recvFlags byte // the same two as the peer must send them
+
+	keys [2]directionKeys // by direction: sent, received
+
+	sendSeq atomic.Uint64
+	mu      sync.Mutex // guards window
+	window  seqWindow
+}
+
+// The two directions of protection.keys.
+const (
+	sent = iota
+	received
+)
+
+// directionKeys are what protects one direction. Each is derived from the base
+// key when first needed: a session that only seals and signs uses three of six.
+type directionKeys struct {
+	profile *etype.Profile
+	base    []byte
+	seal    lazyKey[etype.Cipher]   // Wrap with confidentiality
+	sealSum lazyKey[etype.Checksum] // Wrap without, under the seal usage
+	sign    lazyKey[etype.Checksum] // MIC
+	sealUse uint32
+	signUse uint32
+}
+
+// lazyKey is derived by the first that asks for it.
+type lazyKey[K any] struct {
+	once sync.Once
+	key  *K
+	err  error
+}
+
+func (l *lazyKey[K]) get(derive func(key []byte, usage uint32) (*K, error), base []byte, usage uint32) (*K, error) {
+	l.once.Do(func() { l.key, l.err = derive(base, usage) })
+	return l.key, l.err
+}
+
+func (d *directionKeys) cipher() (*etype.Cipher, error) {
+	return d.seal.get(d.profile.NewCipher, d.base, d.sealUse)
+}
+
+func (d *directionKeys) wrapChecksum() (*etype.Checksum, error) {
+	return d.sealSum.get(d.profile.NewChecksum, d.base, d.sealUse)
+}
+
+func (d *directionKeys) micChecksum() (*etype.Checksum, error) {
+	return d.sign.get(d.profile.NewChecksum, d.base, d.signUse)
+}
+
+func (d *directionKeys) clear() {
+	if d.seal.key != nil {
+		d.seal.key.Clear()
+	}
+	if d.sealSum.key != nil {
+		d.sealSum.key.Clear()
+	}
+	if d.sign.key != nil {
+		d.sign.key.Clear()
+	}
+	clear(d.base)
+}
+
+// protectionConfig is what a handshake settled.
+type protectionConfig struct {
+	initiator      bool
+	flags          gss.Flags
+	profile        *etype.Profile
+	key            []byte // the context's base key; protection owns it from here on
+	acceptorSubkey bool   // key is the subkey that the acceptor asserted
+	sendSeq        uint64
+	recvSeq        uint64
+}
+
+func newProtection(cfg protectionConfig) *protection {
+	p := &protection{
+		initiator: cfg.initiator,
+		flags:     cfg.flags,
+		window:    newSeqWindow(cfg.recvSeq, cfg.flags),
+	}
+	p.sendSeq.Store(cfg.sendSeq)
+	fromInitiator := directionKeys{profile: cfg.profile, base: cfg.key, sealUse: usageInitiatorSeal, signUse: usageInitiatorSign}
+	fromAcceptor := directionKeys{profile: cfg.profile, base: cfg.key, sealUse: usageAcceptorSeal, signUse: usageAcceptorSign}
+	var subkey byte
+	if cfg.acceptorSubkey {
+		subkey = flagAcceptorSubkey
+	}
+	if cfg.initiator {
+		p.keys = [2]directionKeys{sent: fromInitiator, received: fromAcceptor}
+		p.sendFlags, p.recvFlags = subkey, subkey|flagSentByAcceptor
+	} else {
+		p.keys = [2]directionKeys{sent: fromAcceptor, received: fromInitiator}
+		p.sendFlags, p.recvFlags = subkey|flagSentByAcceptor, subkey
+	}
+	return p
+}
+
+// clear wipes the keys. No other call may be under way.
+func (p *protection) clear() {
+	p.keys[sent].clear()
+	p.keys[received].clear()
+}
+
+// putHeader writes a token's header. For a MIC, ec and rrc are the filler ones.
+func putHeader(b []byte, tokenID uint16, flags byte, ec, rrc uint16, seq uint64) {
+	binary.BigEndian.PutUint16(b, tokenID)
+	b[2] = flags
+	b[3] = 0xff
+	binary.BigEndian.PutUint16(b[4:], ec)
+	binary.BigEndian.PutUint16(b[6:], rrc)
+	binary.BigEndian.PutUint64(b[8:], seq)
+}
+
+var (
+	errTokenShort     = errors.New("Token is missing data")
+	errTokenHeader    = errors.New("Token header is malformed or corrupt")
+	errTokenReflected = errors.New("Token was reflected")
+	errTokenSubkey    = errors.New("Token is not protected by the key that the context agreed on")
+)
+
+// checkHeader checks what MIC and Wrap tokens have in common: identifier,
+// filler and the flags that tell direction and key.
+func (p *protection) checkHeader(token []byte, tokenID uint16) error {
+	switch {
+	case len(token) < headerSize:
+		return defective(errTokenShort)
+	case binary.BigEndian.Uint16(token) != tokenID, token[3] != 0xff:
+		return defective(errTokenHeader)
+	case (token[2]^p.recvFlags)&flagSentByAcceptor != 0:
+		return &gss.Error{Major: gss.ErrBadMIC, Mech: gss.MechKrb5, Err: errTokenReflected}
+	case (token[2]^p.recvFlags)&flagAcceptorSubkey != 0:
+		return &gss.Error{Major: gss.ErrBadMIC, Mech: gss.MechKrb5, Err: errTokenSubkey}
+	}
+	return nil
+}
+
+// checkSequence records an authentic token's sequence number.
+func (p *protection) checkSequence(token []byte) gss.Major {
+	seq := binary.BigEndian.Uint64(token[8:headerSize])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.window.check(seq)
+}
+
+func defective(err error) error {
+	return &gss.Error{Major: gss.ErrDefectiveToken, Mech: gss.MechKrb5, Err: err}
+}
+
+func badMIC(err error) error {
+	return &gss.Error{Major: gss.ErrBadMIC, Mech: gss.MechKrb5, Err: err}
+}
+
+func sequenceError(m gss.Major) error {
+	return &gss.Error{Major: m, Mech: gss.MechKrb5}
+}
+
+func failure(err error) error {
+	return &gss.Error{Major: gss.ErrFailure, Mech: gss.MechKrb5, Err: err}
+}

@@ -1,0 +1,109 @@
+package token
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultMaxLength is the longest data of a frame, in bytes, unless Config says otherwise. It is far above any context
+	// token and holds the files that the sample programs send as one message.
+	DefaultMaxLength = 16 << 20
+
+	// maxV1Length keeps the first byte of a version 1 frame 0, by which the versions are told apart.
+	maxV1Length = 1<<24 - 1
+
+	// maxLimit keeps frames within int on every platform.
+	maxLimit = math.MaxInt32 - maxHeader
+)
+
+// Config is what a Conn can be told. The zero Config is that of an acceptor.
+type Config struct {
+	Version   Version // Detect if zero; an initiator writes first, and so names V1 or V2
+	MaxLength int     // longest data of a frame, in bytes; DefaultMaxLength if zero; version 1 itself has no more than 2^24-1
+}
+
+// A Conn reads and writes frames on a stream. It owns the stream: it reads ahead of the frame that it returns, so nobody
+// else may read from the stream afterwards. It does not close the stream.
+//
+// One goroutine may read while another writes. Version and the methods that set deadlines may be called at any time.
+//
+// A failure sticks, each direction for itself: after a read or a write has failed, further ones return the same error, but
+// a frame that says what was wrong can still be written after a bad one was read, and what the peer said before it closed
+// can still be read after a write has failed. Two things are no failure: a read whose deadline has passed, which the next
+// read takes up where it stopped, and a frame refused before anything of it was written.
+type Conn struct {
+	rw      io.ReadWriter
+	max     int
+	version atomic.Int32 // a Version: the reader detects, the writer follows
+	in      input
+	out     output
+}
+
+// NewConn returns an acceptor's Conn, with the zero [Config].
+func NewConn(rw io.ReadWriter) *Conn {
+	return newConn(rw, Detect, DefaultMaxLength)
+}
+
+// NewConn returns a Conn, or an error if a field of cfg is out of range. The stream is not used yet.
+func (cfg Config) NewConn(rw io.ReadWriter) (*Conn, error) {
+	if cfg.Version < Detect || cfg.Version > V2 {
+		return nil, fmt.Errorf("token: no such version: %d", int(cfg.Version))
+	}
+	if cfg.MaxLength < 0 || cfg.MaxLength > maxLimit {
+		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, maxLimit)
+	}
+	if cfg.MaxLength == 0 {
+		cfg.MaxLength = DefaultMaxLength
+	}
+	return newConn(rw, cfg.Version, cfg.MaxLength), nil
+}
+
+func newConn(rw io.ReadWriter, v Version, maxLength int) *Conn {
+	c := &Conn{rw: rw, max: maxLength}
+	c.version.Store(int32(v))
+	return c
+}
+
+// Version gives the version of the frames, or [Detect] as long as nothing has been read to tell it from.
+func (c *Conn) Version() Version { return Version(c.version.Load()) }
+
+// limit is the longest data of a frame of version v.
+func (c *Conn) limit(v Version) int {
+	if v == V1 {
+		return min(c.max, maxV1Length)
+	}
+	return c.max
+}
+
+// SetDeadline sets the time after which reads and writes fail with [os.ErrDeadlineExceeded]; the zero time means never. A
+// write that fails so is final, as part of a frame may have gone out. If the stream has no such method the error is
+// an [os.ErrNoDeadline].
+func (c *Conn) SetDeadline(t time.Time) error {
+	if s, ok := c.rw.(interface{ SetDeadline(time.Time) error }); ok {
+		return s.SetDeadline(t)
+	}
+	return c.noDeadline()
+}
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if s, ok := c.rw.(interface{ SetReadDeadline(time.Time) error }); ok {
+		return s.SetReadDeadline(t)
+	}
+	return c.noDeadline()
+}
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if s, ok := c.rw.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		return s.SetWriteDeadline(t)
+	}
+	return c.noDeadline()
+}
+
+func (c *Conn) noDeadline() error { return fmt.Errorf("token: %T: %w", c.rw, os.ErrNoDeadline) }
