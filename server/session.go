@@ -53,7 +53,9 @@ type Session struct {
 	state    atomic.Int32
 	unproved int  // bytes that may still be read before Established
 	proved   bool // Established was called
+	begun    bool // something has been read
 	awaiting bool // no byte of the next message has been read yet
+	acks     quickACKer
 	messages int
 	cut      bool // ended by the server's stop
 	fields   logrus.Fields
@@ -76,13 +78,18 @@ func (s *Session) Read(p []byte) (int, error) {
 		if err := s.conn.SetReadDeadline(time.Now().Add(s.srv.cfg.IdleTimeout)); err != nil {
 			return 0, s.explain(err)
 		}
+	} else if s.begun {
+		s.acks.ask(s.conn)
 	}
 	n, err := s.conn.Read(p)
 	if !s.proved {
 		s.unproved -= n
 	}
-	if n > 0 && !s.start() {
-		return 0, ErrShutdown
+	if n > 0 {
+		if !s.start() {
+			return 0, ErrShutdown
+		}
+		s.begun = true
 	}
 	if err != nil {
 		err = s.explain(err)

@@ -40,9 +40,9 @@ func inetdConn(f *os.File) (net.Conn, error) {
 	_ = f.Close() // conn has its own
 	switch {
 	case err != nil:
-		return nil, &usageError{what: fmt.Sprintf("-inetd: descriptor 0 is not a connection: %v", err), hint: "-inetd is for inetd, xinetd and systemd's Accept=yes; leave it out on a terminal"}
+		return nil, &hintedError{what: fmt.Sprintf("-inetd: descriptor 0 is not a connection: %v", err), hint: "-inetd is for inetd, xinetd and systemd's Accept=yes; leave it out on a terminal"}
 	case conn.RemoteAddr() == nil:
-		return nil, &usageError{what: "-inetd: descriptor 0 is a listening socket", hint: `the service has to be "nowait" in inetd.conf, "wait = no" for xinetd, Accept=yes for systemd`}
+		return nil, &hintedError{what: "-inetd: descriptor 0 is a listening socket", hint: `the service has to be "nowait" in inetd.conf, "wait = no" for xinetd, Accept=yes for systemd`}
 	}
 	return conn, nil
 }

@@ -23,13 +23,13 @@ func listen(opts options) ([]net.Listener, error) {
 	}
 	if len(passed) > 0 {
 		if opts.listen != "" || opts.portSet {
-			return nil, &usageError{what: "systemd passed its sockets, but an address is given, too", hint: "leave -port and --listen out of the unit file"}
+			return nil, &hintedError{what: "systemd passed its sockets, but an address is given, too", hint: "leave -port and --listen out of the unit file"}
 		}
 		return passed, nil
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, &usageError{what: fmt.Sprintf("listening on %s: %v", addr, cause(err)), hint: listenHint(err)}
+		return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", addr, cause(err)), hint: listenHint(err)}
 	}
 	return []net.Listener{l}, nil
 }

@@ -72,15 +72,15 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	acc, err := acquire(ctx, opts)
+	acceptor, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
-	defer acc.release()
+	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
 
 	service, err := sign.New(sign.Config{
-		Acceptor:             acc.acceptor,
-		LocalName:            acc.localName,
+		Acceptor:             acceptor,
+		LocalName:            acceptor.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
@@ -139,7 +139,7 @@ func report(log *logrus.Logger, inetd bool, err error) {
 		return
 	}
 	hint := ""
-	var usage *usageError
+	var usage *hintedError
 	var status *gss.Error
 	switch {
 	case errors.As(err, &usage):

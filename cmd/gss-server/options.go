@@ -38,13 +38,13 @@ type options struct {
 	version        bool
 }
 
-// A usageError is a command line that says nothing sensible.
-type usageError struct {
+// A hintedError says what is wrong and what to do about it.
+type hintedError struct {
 	what string
 	hint string
 }
 
-func (e *usageError) Error() string { return e.what }
+func (e *hintedError) Error() string { return e.what }
 
 const seeHelp = `"gss-server --help" lists the options`
 
@@ -62,7 +62,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.BoolVar(&o.allowUnauthenticated, "allow-unauthenticated", false, "print the messages of clients without a context, too")
 	fs.BoolVar(&o.verbose, "verbose", false, "show every token's size and bytes, log more")
 	fs.StringVar(&o.logFile, "logfile", "", "append log records to this `file`; - is standard error (default -; syslog with -inetd)")
-	fs.StringVar(&o.logFormat, "log-format", "text", "`text` or json")
+	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
 	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
 	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`")
 	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` to establish a context")
@@ -107,7 +107,7 @@ func asksForInetd(args []string) bool {
 	})
 }
 
-// parseOptions reads the command line. Its errors are [*usageError], or
+// parseOptions reads the command line. Its errors are [*hintedError], or
 // [pflag.ErrHelp].
 func parseOptions(args []string) (options, error) {
 	var o options
@@ -120,7 +120,7 @@ func parseOptions(args []string) (options, error) {
 		if errors.Is(err, pflag.ErrHelp) {
 			return o, err
 		}
-		return o, &usageError{what: err.Error(), hint: seeHelp}
+		return o, &hintedError{what: err.Error(), hint: seeHelp}
 	}
 	o.portSet = fs.Changed("port")
 	if o.version {
@@ -132,25 +132,25 @@ func parseOptions(args []string) (options, error) {
 func (o *options) check(fs *pflag.FlagSet) error {
 	switch {
 	case o.export:
-		return &usageError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
+		return &hintedError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
 	case o.iakerb:
-		return &usageError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
+		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
 	case fs.NArg() == 0:
-		return &usageError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
+		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
 	case fs.NArg() > 1:
 		return extraArguments(fs.Args())
 	case fs.Changed("port") && fs.Changed("listen"):
-		return &usageError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
+		return &hintedError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
 	case o.logFormat != "text" && o.logFormat != "json":
-		return &usageError{what: fmt.Sprintf("--log-format %q: known are text and json", o.logFormat), hint: seeHelp}
+		return &hintedError{what: fmt.Sprintf("--log-format %q: known are text and json", o.logFormat), hint: seeHelp}
 	case o.inetd && o.logFile == "-":
-		return &usageError{what: "-logfile -: standard error is the client with -inetd", hint: "give a file, or leave it out for syslog"}
+		return &hintedError{what: "-logfile -: standard error is the client with -inetd", hint: "give a file, or leave it out for syslog"}
 	case o.maxMessage == 0:
-		return &usageError{what: "--max-message 0 leaves no room for any message", hint: seeHelp}
+		return &hintedError{what: "--max-message 0 leaves no room for any message", hint: seeHelp}
 	}
 	for _, name := range []string{"max-connections", "max-message", "handshake-timeout", "message-timeout", "idle-timeout", "grace"} {
 		if v := fs.Lookup(name).Value.String(); strings.HasPrefix(v, "-") || v == "0" || v == "0s" {
-			return &usageError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
+			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
 		}
 	}
 	o.service = fs.Arg(0)
@@ -165,13 +165,13 @@ func checkMechanism(name string) error {
 	oid, err := gss.ParseMechanism(name)
 	switch {
 	case err != nil:
-		return &usageError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
+		return &hintedError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
 	case oid == gss.MechKrb5:
 		return nil
 	case oid == gss.MechSPNEGO || oid == gss.MechIAKERB:
-		return &usageError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
+		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
 	default:
-		return &usageError{
+		return &hintedError{
 			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known is %s (%s)", name, oid, gss.MechKrb5.Name(), gss.MechKrb5),
 			hint: "leave -mech out: the default mechanism is recommended",
 		}
@@ -179,7 +179,7 @@ func checkMechanism(name string) error {
 }
 
 func extraArguments(args []string) error {
-	e := &usageError{what: fmt.Sprintf("unexpected arguments after the service name: %s", strings.Join(args[1:], " "))}
+	e := &hintedError{what: fmt.Sprintf("unexpected arguments after the service name: %s", strings.Join(args[1:], " "))}
 	if strings.HasPrefix(args[1], "-") {
 		e.hint = "options go before the service name"
 	} else {
@@ -204,7 +204,7 @@ func twoDashes(fs *pflag.FlagSet, args []string) ([]string, error) {
 		}
 		flag := fs.Lookup(name)
 		if flag == nil {
-			return nil, &usageError{what: "unknown option " + arg, hint: seeHelp}
+			return nil, &hintedError{what: "unknown option " + arg, hint: seeHelp}
 		}
 		out = append(out, "--"+option)
 		if takesValue := flag.NoOptDefVal == ""; takesValue && !hasValue && i+1 < len(args) {
