@@ -101,11 +101,13 @@ func (c *Cipher) seal(buf []byte) {
 
 	cbc := cbcLength(n)
 	iv := zeroBlock[:]
-	stride := p.stride
+	// Hash block by hash block, the processor does the hash of one while it
+	// still encrypts another.
+	stride := p.hashBlock
 	if p.etm {
-		stride -= aes.BlockSize // the hash holds a block already: keep to its bounds
+		stride -= aes.BlockSize // the hash holds a zero block already
 	}
-	for done := 0; done < cbc; stride = p.stride {
+	for done := 0; done < cbc; stride = p.hashBlock {
 		chunk := body[done:min(done+stride, cbc)]
 		if !p.etm {
 			s.hash.Write(chunk)

@@ -38,30 +38,25 @@ type Profile struct {
 	etm          bool // encrypt-then-MAC and KDF of RFC 8009
 	iterations   int  // of PBKDF2, unless the KDC says otherwise
 
-	// stride is how many bytes are encrypted between two calls of the hash.
-	// One hash block lets the processor overlap the two where the hash is
-	// done by the SHA instructions.
-	stride int
-
 	scratch sync.Pool // of *state
 }
 
 var profiles = [...]*Profile{
 	{
 		id: AES128CTSHMACSHA196, checksumType: 15, keySize: 16, macKeySize: 16, macSize: 12,
-		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096, stride: sha1.BlockSize,
+		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096,
 	},
 	{
 		id: AES256CTSHMACSHA196, checksumType: 16, keySize: 32, macKeySize: 32, macSize: 12,
-		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096, stride: sha1.BlockSize,
+		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096,
 	},
 	{
 		id: AES128CTSHMACSHA256128, checksumType: 19, keySize: 16, macKeySize: 16, macSize: 16, etm: true,
-		newHash: sha256.New, hashSize: sha256.Size, hashBlock: sha256.BlockSize, iterations: 32768, stride: sha256.BlockSize,
+		newHash: sha256.New, hashSize: sha256.Size, hashBlock: sha256.BlockSize, iterations: 32768,
 	},
 	{
 		id: AES256CTSHMACSHA384192, checksumType: 20, keySize: 32, macKeySize: 24, macSize: 24, etm: true,
-		newHash: sha512.New384, hashSize: sha512.Size384, hashBlock: sha512.BlockSize, iterations: 32768, stride: 4096,
+		newHash: sha512.New384, hashSize: sha512.Size384, hashBlock: sha512.BlockSize, iterations: 32768,
 	},
 }
 
