@@ -19,7 +19,7 @@ type Cipher struct {
 }
 
 // NewCipher derives the keys for usage from a protocol key of KeySize bytes;
-// a key of another length is an error. The key is not kept.
+// a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
 	if err := p.checkKey(key); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (c *Cipher) SealInPlace(buf []byte, rand io.Reader) error {
 		return ErrTooShort
 	}
 	if c.block == nil {
-		return errCleared
+		return ErrCleared
 	}
 	if _, err := io.ReadFull(rand, buf[:aes.BlockSize]); err != nil {
 		return fmt.Errorf("no random bytes for a confounder: %w", err)
@@ -149,7 +149,7 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 		return nil, ErrTooShort
 	}
 	if c.block == nil {
-		return nil, errCleared
+		return nil, ErrCleared
 	}
 	n := len(ciphertext) - p.macSize
 	body, mac := ciphertext[:n], ciphertext[n:]
@@ -220,7 +220,7 @@ func (c *Cipher) decrypt(plain, body []byte, s *state) {
 // Clear wipes the keys as far as it can: the HMAC key is overwritten, the AES
 // key schedule, which crypto/aes owns, is left to the garbage collector. A
 // Cipher in use by another goroutine must not be cleared; a cleared one gives
-// errors.
+// [ErrCleared].
 func (c *Cipher) Clear() {
 	clear(c.mac)
 	c.mac, c.block = nil, nil

@@ -6,23 +6,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"sync"
-)
-
-// Failures of decryption, in MIT's words.
-var (
-	// ErrIntegrity reports a ciphertext whose MAC does not verify: another
-	// key, another key usage, or altered bytes.
-	ErrIntegrity = errors.New("Decrypt integrity check failed")
-	// ErrTooShort reports a ciphertext, or a buffer to seal, that has no room
-	// for confounder and MAC.
-	ErrTooShort = errors.New("Message size is incompatible with encryption type")
-
-	errCleared = errors.New("etype: use of a cleared key")
 )
 
 // A Profile is one enctype's cryptography. It is safe for concurrent use.
@@ -109,8 +96,7 @@ func (p *Profile) RandomKey(rand io.Reader) ([]byte, error) {
 // checkKey is an error unless key is as long as the enctype's keys are.
 func (p *Profile) checkKey(key []byte) error {
 	if len(key) != p.keySize {
-		return fmt.Errorf("Key size is incompatible with encryption type: %s takes %d bytes, the key has %d",
-			p.id, p.keySize, len(key))
+		return fmt.Errorf("%w: %s takes %d bytes, the key has %d", ErrKeySize, p.id, p.keySize, len(key))
 	}
 	return nil
 }
