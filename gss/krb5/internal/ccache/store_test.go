@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func servers(t *testing.T, s *Store) []string {
@@ -316,5 +317,64 @@ func TestProcesses(t *testing.T) {
 	listed := strings.Count(run(t, mit(t, "klist"), path), " host/")
 	if listed != len(got) {
 		t.Errorf("klist reads %d credentials, want %d", listed, len(got))
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "cc")
+	if err := os.WriteFile(path, recorded(b, "v4.ccache"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for name, age := range map[string]time.Duration{"read": 0, "unchanged": time.Hour} {
+		b.Run(name, func(b *testing.B) {
+			then := time.Now().Add(-age)
+			if err := os.Chtimes(path, then, then); err != nil {
+				b.Fatal(err)
+			}
+			s := open(b, path)
+			for b.Loop() {
+				if age == 0 {
+					s = open(b, path)
+				}
+				if _, err := s.Load(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A change that leaves size and time as they were is seen: at once by the file being young, later by the file being another.
+func TestLoadNoticesChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cc")
+	s, other := open(t, path), open(t, path)
+	for _, end := range []int64{2_000_000_000, 2_000_000_001, 2_000_000_002} {
+		if err := other.Replace(&Cache{Default: name("R", "alice"), Credentials: []Credential{credential("a", 18, end)}}); err != nil {
+			t.Fatal(err)
+		}
+		old := time.Unix(1_700_000_000, 0)
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Load()
+		if err != nil || c.Credentials[0].EndTime.Unix() != end {
+			t.Errorf("after replacement: %v, %v, want the end %d", c, err, end)
+		}
+	}
+	// What the caller does to its own copy is not seen by the next one.
+	c, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credentials[0].Flags = 1
+	c.Credentials = c.Credentials[:0]
+	if again, err := s.Load(); err != nil || len(again.Credentials) != 1 || again.Credentials[0].Flags == 1 {
+		t.Errorf("the kept copy was changed: %v, %v", again, err)
+	}
+	if _, err := s.Remove(func(*Credential) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if got := servers(t, other); len(got) != 0 {
+		t.Errorf("after removal in place: %q", got)
 	}
 }

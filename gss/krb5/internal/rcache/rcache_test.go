@@ -430,22 +430,26 @@ func FuzzFile2(f *testing.F) {
 	})
 }
 
+// At 10 and at 1,000 contexts a second, of which the file then holds those of ten minutes.
 func BenchmarkFile2(b *testing.B) {
-	clk := newClock()
-	f, err := OpenFile2(filepath.Join(b.TempDir(), "rc"), clk.config())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	i := 0
-	for b.Loop() {
-		i++
-		if i%1000 == 0 {
-			clk.advance(time.Second) // 1,000 contexts a second
-		}
-		if err := f.Store(tag(i), clk.Now()); err != nil {
-			b.Fatal(err)
-		}
+	for _, rate := range []int{10, 1000} {
+		b.Run(fmt.Sprint(rate), func(b *testing.B) {
+			clk := newClock()
+			f, err := OpenFile2(filepath.Join(b.TempDir(), "rc"), clk.config())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			i := 0
+			for b.Loop() {
+				if i++; i%rate == 0 {
+					clk.advance(time.Second)
+				}
+				if err := f.Store(tag(i), clk.Now()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
