@@ -30,7 +30,8 @@ const (
 	errWrongRealm    = 68
 )
 
-// Error is a KRB-ERROR from a KDC.
+// Error is a KRB-ERROR from a KDC, or a condition found here which has such a
+// code.
 type Error struct {
 	Code       int32     // RFC 4120 section 7.5.9
 	Client     Principal // as asked for
