@@ -209,7 +209,7 @@ func (x *asExchange) preauthenticate(e *Error) error {
 		return badReply("METHOD-DATA", err)
 	}
 	if !hints.Contains(paEncTimestamp) && len(hints) > 0 {
-		return e // it wants what this package cannot do, such as PKINIT
+		return &PreauthError{Err: e}
 	}
 	params, err := chooseParams(hints, x.etypes, x.defaultSalt())
 	if err != nil {
