@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +38,25 @@ func TestScripts(t *testing.T) {
 			env.Setenv("KRB5_KTNAME", realm.keytab)
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
+}
+
+// exits is the script command "exits CODE PROGRAM ARGUMENT...".
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code program argument...")
+	}
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if want := args[0]; strconv.Itoa(code) != want {
+		ts.Fatalf("exit code %d, want %s", code, want)
+	}
 }
 
 // A realm is an embedded one with its files on disk.
@@ -85,7 +103,7 @@ type process struct {
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
-	news   chan struct{} // closed and replaced at every line of stderr
+	news   chan struct{} // closed and replaced at every write to stderr
 }
 
 // start starts gss-server with --log-format json on a free port and returns when
@@ -102,29 +120,28 @@ func start(t *testing.T, env []string, args ...string) *process {
 
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command("gss-server", args...), exited: make(chan struct{}), news: make(chan struct{})}
+	p := prepare(t, env, append([]string{"gss-server"}, args...)...)
+	p.run(t)
+	return p
+}
+
+// prepare makes a process to run.
+func prepare(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(args[0], args[1:]...), exited: make(chan struct{}), news: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.Stdout = &p.stdout
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.cmd.Stderr = p
+	return p
+}
+
+// run starts the process; the test's end kills it.
+func (p *process) run(t *testing.T) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		r := bufio.NewReader(stderr)
-		for {
-			line, err := r.ReadString('\n')
-			p.mu.Lock()
-			p.stderr.WriteString(line)
-			close(p.news)
-			p.news = make(chan struct{})
-			p.mu.Unlock()
-			if err != nil {
-				break
-			}
-		}
 		p.err = p.cmd.Wait()
 		close(p.exited)
 	}()
@@ -132,7 +149,15 @@ func launch(t *testing.T, env []string, args ...string) *process {
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 	})
-	return p
+}
+
+// Write takes what the process writes to standard error.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.news)
+	p.news = make(chan struct{})
+	return p.stderr.Write(b)
 }
 
 // await waits until standard error holds the text so many times, and reports
