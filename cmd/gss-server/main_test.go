@@ -21,6 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// A program built with -race sleeps for a second before it exits.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=10 "+os.Getenv("GORACE")); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"gss-server": main})
 }
 
