@@ -10,7 +10,9 @@ import (
 )
 
 // ErrType means that a cache's name starts with a type that is not supported.
-var ErrType = errors.New("Unknown credential cache type") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrType = errors.New("Unknown credential cache type")
 
 // An Error says which cache could not be used, and why. Err may be asked for with errors.Is: [fs.ErrNotExist],
 // [fs.ErrPermission], [ErrFormat], [ErrVersion].
@@ -110,7 +112,8 @@ func (s *Store) Destroy() error { return s.destroy() }
 func dirCache(rest string) (string, error) {
 	if path, one := strings.CutPrefix(rest, ":"); one {
 		if filepath.Dir(path) == "." || !strings.HasPrefix(filepath.Base(path), "tkt") {
-			return "", fmt.Errorf(`Subsidiary cache path %s has no parent directory, or its filename does not begin with "tkt"`, path) //nolint:staticcheck // MIT's words
+			//lint:ignore ST1005 MIT's words
+			return "", fmt.Errorf(`Subsidiary cache path %s has no parent directory, or its filename does not begin with "tkt"`, path)
 		}
 		return path, nil
 	}

@@ -21,7 +21,9 @@ const maxFile = 16 << 20
 const settled = 2 * time.Second
 
 // ErrType means that a keytab's name starts with a type other than FILE or WRFILE.
-var ErrType = errors.New("Unknown Key table type") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrType = errors.New("Unknown Key table type")
 
 // A FileError says which keytab file could not be used, and why. Err may be asked for with errors.Is: [fs.ErrNotExist],
 // [fs.ErrPermission], [ErrFormat], [ErrVersion].
