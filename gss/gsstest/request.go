@@ -34,7 +34,7 @@ type refusal struct {
 }
 
 func (e *refusal) Error() string {
-	text := fmt.Sprintf("%s (%s)", e.text, errorcode.Lookup(e.code))
+	text := fmt.Sprintf("%s: %s", e.text, errorcode.Lookup(e.code))
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// TicketFlags are the flags of RFC 4120, section 2 and 5.3, as one 32-bit
+// TicketFlags are the flags of RFC 4120, sections 2 and 5.3, as one 32-bit
 // number: bit 0 of the RFC is the most significant one.
 type TicketFlags uint32
 
@@ -106,9 +106,10 @@ func (t *Ticket) String() string {
 
 // MintTicket makes a ticket without asking the KDC, with whatever lies the
 // options hold: not yet valid, expired, of another realm's client, under
-// another kvno or key. Faults do not apply. It fails for malformed names, for a
-// service that is not in the database when no Key is given, and for keys that
-// do not fit their encryption types.
+// another kvno or key. Of the faults only the clock's offset applies, to the
+// default times. It fails for malformed names, for a service that is not in the
+// database when no Key is given, and for keys that do not fit their encryption
+// types.
 func (r *Realm) MintTicket(options TicketOptions) (*Ticket, error) {
 	ticket, err := r.mint(options)
 	if err != nil {
