@@ -80,7 +80,7 @@ type AuthorizationData struct {
 }
 
 // A Ticket is what a client holds: the ticket and what the client knows of it.
-// Printing it shows names and times, no key.
+// Printing it shows names and the end, neither ticket nor key.
 type Ticket struct {
 	DER        []byte // Ticket of RFC 4120, section 5.3
 	SessionKey Key
@@ -100,9 +100,12 @@ type Ticket struct {
 }
 
 // String names client, service and end of a ticket.
-func (t *Ticket) String() string {
+func (t Ticket) String() string {
 	return fmt.Sprintf("ticket for %s to %s until %s", t.Client, t.Service, t.EndTime.Format(time.RFC3339))
 }
+
+// GoString is String.
+func (t Ticket) GoString() string { return t.String() }
 
 // MintTicket makes a ticket without asking the KDC, with whatever lies the
 // options hold: not yet valid, expired, of another realm's client, under
