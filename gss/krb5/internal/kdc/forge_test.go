@@ -433,3 +433,38 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+func FuzzHints(f *testing.F) {
+	for _, e := range [][]types.ETypeInfo2Entry{nil, {{EType: 23}}, {{EType: 17, Salt: "RALICE"}, {EType: 18, Salt: "Ralice", S2KParams: []byte{0, 0, 0x10, 0}}}} {
+		info, _ := asn1.Marshal(types.ETypeInfo2(e))
+		b, _ := asn1.Marshal(types.PADataSequence{{PADataType: paEncTimestamp}, {PADataType: paPWSalt, PADataValue: []byte("salt")}, {PADataType: paEtypeInfo2, PADataValue: info}})
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x := &asExchange{client: forgeClient, secret: Keys(forgeKey, Key{Etype: 17, Value: make([]byte, 16)}).s, etypes: defaultEnctypes, keyed: []int32{18, 17}}
+		if err := x.preauthenticate(&Error{Code: errPreauthNeeded, data: data}); err != nil {
+			if x.key.Value != nil {
+				t.Errorf("%v together with an error: %v", x.key, err)
+			}
+		} else if checkKey(x.key) != nil || x.key.Etype != 18 && x.key.Etype != 17 {
+			t.Errorf("chose %v", x.key)
+		}
+	})
+}
+
+func FuzzEncPart(f *testing.F) {
+	req := &body{client: forgeClient, service: TGS("R", "R"), nonce: 7, etypes: defaultEnctypes, till: time.Unix(2e9, 0)}
+	good := newForged(messages.KDCReqBody{Realm: "R", SName: principalName(req.service), Nonce: 7, Till: req.till.UTC()}, forgeClient, forgeKey, usageASRep)
+	plain, err := good.part.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain)
+	f.Add(plain[:len(plain)-1])
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		got, err := req.check(good.rep, []byte("ticket"), plain, req.service.Equal)
+		if err == nil && (!got.Server.Equal(req.service) || checkKey(got.Key) != nil || got.EndTime.After(req.till.Add(time.Second))) {
+			t.Errorf("accepted a ticket for %v with %v until %v", got.Server, got.Key, got.EndTime)
+		}
+	})
+}
