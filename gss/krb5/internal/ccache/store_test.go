@@ -211,6 +211,12 @@ func TestAppendToOldVersions(t *testing.T) {
 		if got := servers(t, s); slices.Contains(got, "host/a.example@EXAMPLE.COM") || !slices.Contains(got, "host/new@R") {
 			t.Errorf("%s: after removal %q", file, got)
 		}
+		if klist, err := exec.LookPath("klist"); err == nil { // its absence is told by TestKlistReads
+			out := run(t, klist, path)
+			if !strings.Contains(out, "host/new@R") || !strings.Contains(out, "HTTP/b.example@") || strings.Contains(out, "host/a.example@") {
+				t.Errorf("%s: klist prints\n%s", file, out)
+			}
+		}
 	}
 }
 

@@ -47,12 +47,21 @@ func (c *Client) AS(ctx context.Context, client Principal, secret Secret, opts A
 		return Ticket{}, errNoSecret
 	}
 	x.etypes = supported(c.tktEnctypes())
+	x.keyed = x.etypes
 	if x.secret.keys != nil {
-		x.etypes = slices.DeleteFunc(x.etypes, func(id int32) bool {
-			return !slices.ContainsFunc(x.secret.keys, func(k Key) bool { return k.Etype == id })
-		})
+		// As MIT does: those of the keys first, the others for the session key.
+		var others []int32
+		x.keyed = nil
+		for _, id := range x.etypes {
+			if slices.ContainsFunc(x.secret.keys, func(k Key) bool { return k.Etype == id }) {
+				x.keyed = append(x.keyed, id)
+			} else {
+				others = append(others, id)
+			}
+		}
+		x.etypes = slices.Concat(x.keyed, others)
 	}
-	if len(x.etypes) == 0 {
+	if len(x.keyed) == 0 {
 		return Ticket{}, errNoEtype
 	}
 	x.canonicalize = opts.Canonicalize || settings.Canonicalize || client.Type == NTEnterprise
@@ -72,7 +81,8 @@ type asExchange struct {
 	client       Principal
 	secret       *secret
 	opts         ASOptions
-	etypes       []int32
+	etypes       []int32 // to ask for
+	keyed        []int32 // those of them for which the secret gives a key
 	canonicalize bool
 
 	offset time.Duration        // of the KDC's clock as an error reply showed it; not authenticated
@@ -211,7 +221,7 @@ func (x *asExchange) preauthenticate(e *Error) error {
 	if !hints.Contains(paEncTimestamp) && len(hints) > 0 {
 		return &PreauthError{Err: e}
 	}
-	params, err := chooseParams(hints, x.etypes, x.defaultSalt())
+	params, err := chooseParams(hints, x.keyed, x.defaultSalt())
 	if err != nil {
 		return err
 	}
@@ -234,7 +244,7 @@ func (x *asExchange) accept(req *body, reply []byte) (Ticket, error) {
 		return Ticket{}, badReply("it is for client "+got.String(), nil)
 	}
 	id := rep.EncPart.EType
-	if !slices.Contains(x.etypes, id) {
+	if !slices.Contains(x.keyed, id) {
 		return Ticket{}, badReply("encrypted part", errNoCommonEtype)
 	}
 	key := x.key
