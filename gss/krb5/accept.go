@@ -243,7 +243,7 @@ func (h *acceptHandshake) checkChecksum() error {
 func (h *acceptHandshake) checkReplay() error {
 	c := h.req.Authenticator.Cipher
 	tag := c[len(c)-h.session.MACSize():]
-	switch err := h.acceptor.replays.Store(tag, h.clientTime()); {
+	switch err := h.acceptor.replays.cache.Store(tag, h.clientTime()); {
 	case err == nil:
 		return nil
 	case errors.Is(err, rcache.ErrReplay):

@@ -58,6 +58,7 @@ func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 		return nil, &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
 	}
 	i := &Initiator{cred: cred, clock: cfg.Time, random: cfg.Rand}
+	i.assertBindings = cred.profile.settings.ClientAwareChannelBindings
 	if i.random == nil {
 		i.random = systemRandom{}
 	}
@@ -66,9 +67,6 @@ func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 		return nil, err
 	}
 	i.etypes = etypeNumbers(permitted)
-	if i.assertBindings, err = cred.profile.conf.Bool("libdefaults", "client_aware_channel_bindings"); err != nil {
-		return nil, profileError(err)
-	}
 	if i.kdc, err = newKDCClient(cred.profile, i.now); err != nil {
 		return nil, err
 	}
