@@ -284,6 +284,39 @@ func TestASReferral(t *testing.T) {
 	}
 }
 
+func TestPrimaryKDC(t *testing.T) {
+	for _, x := range []struct {
+		primary, asked string
+		knows          bool // the primary knows the key, which nobody else does
+	}{
+		{"192.0.2.2", "192.0.2.1:88 192.0.2.2:88", true},
+		{"192.0.2.2", "192.0.2.1:88 192.0.2.2:88", false},
+		{"192.0.2.1", "192.0.2.1:88", false}, // asked once, though it is both
+	} {
+		var asked []string
+		answer := forger(t, func(request []byte) []byte {
+			if x.knows && asked[len(asked)-1] == x.primary+":88" {
+				return newForged(asBody(t, request), forgeClient, forgeKey, usageASRep).encode(t, true)
+			}
+			return krbError(t, errPreauthFailed, nil)
+		})
+		c := &Client{
+			Profile: parseProfile(t, "[libdefaults]\nudp_preference_limit = 1\n[realms]\nR = {\nkdc = 192.0.2.1\nkdc = 192.0.2.2\nprimary_kdc = "+x.primary+"\n}\n"),
+			Dial: func(ctx context.Context, nw, addr string) (net.Conn, error) {
+				asked = append(asked, addr)
+				return answer.Dial(ctx, nw, addr)
+			},
+		}
+		_, err := c.AS(t.Context(), forgeClient, Keys(forgeKey), ASOptions{})
+		if got := strings.Join(asked, " "); got != x.asked {
+			t.Errorf("with primary %s asked %s, want %s", x.primary, got, x.asked)
+		}
+		if x.knows != (err == nil) {
+			t.Errorf("with primary %s: %v", x.primary, err)
+		}
+	}
+}
+
 func TestTGSReplyChecks(t *testing.T) {
 	tgt := Ticket{
 		Client: forgeClient, Server: TGS("R", "R"), Key: forgeSession, Ticket: []byte{0x61, 0x03, 0x30, 0x01, 0x00},
