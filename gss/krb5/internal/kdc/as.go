@@ -32,7 +32,9 @@ type ASOptions struct {
 // AS gets a ticket for client by its password or keys, RFC 4120 section 3.1, with
 // encrypted-timestamp pre-authentication if the KDC asks for it. With
 // Canonicalize, or a client name of type NTEnterprise, the ticket's
-// Client is the name that the KDC gives, perhaps in another realm.
+// Client is the name that the KDC gives, perhaps in another realm. What a KDC
+// refuses is tried once more with the realm's primary_kdc if it has one, as a
+// replica may not know a new password yet.
 //
 // Errors, besides those of [Client.Exchange], are [*PasswordError], [*Error]
 // for what else the KDC says, and [*ReplyError] for a reply that does not
@@ -65,7 +67,26 @@ func (c *Client) AS(ctx context.Context, client Principal, secret Secret, opts A
 		return Ticket{}, errNoEtype
 	}
 	x.canonicalize = opts.Canonicalize || settings.Canonicalize || client.Type == NTEnterprise
-	return x.run(ctx)
+	again := *x
+	t, err := x.run(ctx)
+	primaries := c.Profile.PrimaryKDCs(client.Realm)
+	if err == nil || !fromKDC(err) || len(primaries) == 0 || slices.Contains(primaries, x.from) {
+		return t, err
+	}
+	// A replica may not know a new password or principal yet. The primary is
+	// never asked twice: a wrong password would count twice against a lockout.
+	again.primary = true
+	if t, againErr := again.run(ctx); againErr == nil || fromKDC(againErr) {
+		return t, againErr
+	}
+	return Ticket{}, err
+}
+
+// fromKDC says whether a KDC gave the error, or a reply that could not be read.
+func fromKDC(err error) bool {
+	var e *Error
+	var r *ReplyError
+	return errors.As(err, &e) || errors.As(err, &r)
 }
 
 var (
@@ -84,6 +105,8 @@ type asExchange struct {
 	etypes       []int32 // to ask for
 	keyed        []int32 // those of them for which the secret gives a key
 	canonicalize bool
+	primary      bool   // ask the primary KDC
+	from         string // the KDC that answered last
 
 	offset time.Duration        // of the KDC's clock as an error reply showed it; not authenticated
 	hints  types.PADataSequence // what the KDC said of the client's keys
@@ -102,10 +125,11 @@ func (x *asExchange) run(ctx context.Context) (Ticket, error) {
 		if err != nil {
 			return Ticket{}, err
 		}
-		reply, err := x.c.Exchange(ctx, req.service.Realm, msg)
+		reply, from, err := x.c.exchange(ctx, req.service.Realm, msg, x.primary)
 		if err != nil {
 			return Ticket{}, err
 		}
+		x.from = from
 		if !isKRBError(reply) {
 			return x.accept(req, reply)
 		}

@@ -270,7 +270,7 @@ func TestLocate(t *testing.T) {
 		"T":    "tcp two.example:88",
 	} {
 		var got []string
-		servers, err := c.locate(t.Context(), realm, s, 1)
+		servers, err := c.locate(t.Context(), realm, s, 1, false)
 		for _, srv := range servers {
 			got = append(got, srv.String())
 		}
@@ -279,14 +279,14 @@ func TestLocate(t *testing.T) {
 		}
 	}
 	for realm, cause := range map[string]string{"NONE": "", "ABSENT": "no such host", "ONELINE": "one line", "PROXY": "proxies", "": "", "A B": "", "A\n": ""} {
-		_, err := c.locate(t.Context(), realm, s, 1)
+		_, err := c.locate(t.Context(), realm, s, 1, false)
 		wantError(t, err, "Cannot find KDC for realm ", -1765328230)
 		if !strings.Contains(err.Error(), cause) {
 			t.Errorf("%q: %v does not say %q", realm, err, cause)
 		}
 	}
 	s.DNSLookupKDC = false
-	if _, err := c.locate(t.Context(), "R", s, 1); err == nil {
+	if _, err := c.locate(t.Context(), "R", s, 1, false); err == nil {
 		t.Error("DNS was asked in spite of dns_lookup_kdc = false")
 	}
 
