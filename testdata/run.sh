@@ -49,6 +49,7 @@ kdc=$!
 ready gss-testkdc $kdc '^ready$' kdc.out
 show kdc "$dir/kdc.out"
 eval "$(grep '^export ' "$dir/kdc.out")"
+export KRB5RCACHEDIR="$dir" # the replay cache goes with the rest
 
 say "The server, with the service's keytab:"
 echo '  $ gss-server --listen 127.0.0.1:0 host@localhost'
