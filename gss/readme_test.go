@@ -112,3 +112,52 @@ func TestReadmeProgram(t *testing.T) {
 		t.Errorf("the program ended with %v and printed:\n%s%swant:\n%s", err, out, &stderr, want)
 	}
 }
+
+// The README's tables and the programs' help name the same options, with the
+// same defaults where these are numbers.
+func TestReadmeOptions(t *testing.T) {
+	bin := t.TempDir()
+	for _, program := range []string{"gss-server", "gss-client"} {
+		t.Run(program, func(t *testing.T) {
+			path := filepath.Join(bin, program+".exe")
+			if out, err := exec.Command("go", "build", "-o", path, "../cmd/"+program).CombinedOutput(); err != nil {
+				t.Fatalf("go build: %v\n%s", err, out)
+			}
+			help, err := exec.Command(path, "--help").Output()
+			if err != nil {
+				t.Fatalf("--help: %v", err)
+			}
+			documented := make(map[string]string) // option to its row
+			for _, row := range regexp.MustCompile("(?m)^\\| `-.*$").FindAllString(section(t, "## "+program), -1) {
+				names, _, _ := strings.Cut(row[2:], " | ")
+				for _, option := range regexp.MustCompile("`-([a-z0-9-]+)").FindAllStringSubmatch(names, -1) {
+					documented[option[1]] = row
+				}
+			}
+			options, _, _ := bytes.Cut(help, []byte("Exit status"))
+			offered := regexp.MustCompile(`(?m)^ +(?:-\w, )?--?([a-z0-9-]+)\b(.*(?:\n {12,}.*)*)`).FindAllSubmatch(options, -1)
+			if len(offered) < 5 {
+				t.Fatalf("the help offers %d options:\n%s", len(offered), help)
+			}
+			number := regexp.MustCompile(`\((?:default )?(\d+)\)`)
+			for _, option := range offered {
+				name := string(option[1])
+				row, ok := documented[name]
+				delete(documented, name)
+				if name == "help" {
+					continue
+				}
+				if !ok {
+					t.Errorf("the README does not document -%s", name)
+				} else if value := number.FindSubmatch(option[2]); value != nil && !strings.Contains(row, "| "+string(value[1])+" |") {
+					t.Errorf("-%s: the default is %s, the README says:\n%s", name, value[1], row)
+				}
+			}
+			for name := range documented {
+				if !regexp.MustCompile(`(?m)(^|[ ,])--?` + name + `\b`).Match(help) {
+					t.Errorf("the README documents -%s, which the help does not name", name)
+				}
+			}
+		})
+	}
+}
