@@ -20,6 +20,9 @@ const (
 	tagTGSReq = 12
 )
 
+// additionalTickets is the last field of a KDC-REQ-BODY: RFC 4120, section 5.4.1.
+const additionalTickets = 11
+
 var errTrailing = errors.New("trailing bytes")
 
 // kdcReqShape is the frame of a KDC-REQ.
@@ -66,15 +69,22 @@ func readKDCReq(msg []byte) (kdcReqShape, error) {
 	if !body.ReadASN1(&fields, asn1.SEQUENCE) || !body.Empty() {
 		return shape, errors.New("not a KDC-REQ-BODY")
 	}
+	last := -1
 	for !fields.Empty() {
 		var field cryptobyte.String
 		if !fields.ReadAnyASN1(&field, &tag) {
 			return shape, errors.New("truncated KDC-REQ-BODY")
 		}
-		// gokrb5 takes a sequence here for granted and indexes into it.
-		if tag == contextTag(11) && !field.PeekASN1Tag(asn1.SEQUENCE) {
+		// gokrb5 takes whatever comes after the other fields for
+		// additional-tickets, and for a sequence that it may index into.
+		n := int(tag & 0x1f)
+		if tag != contextTag(n) || n <= last || n > additionalTickets {
+			return shape, fmt.Errorf("KDC-REQ-BODY: tag %#x out of order", uint8(tag))
+		}
+		if n == additionalTickets && (!field.SkipASN1(asn1.SEQUENCE) || !field.Empty()) {
 			return shape, errors.New("additional-tickets is not a sequence")
 		}
+		last = n
 	}
 	return shape, nil
 }

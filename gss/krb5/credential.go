@@ -43,8 +43,9 @@ type Credential struct {
 	service serviceMatch // whom to accept for
 	keytab  *Keytab
 
-	client ccache.Principal // whom to initiate as
-	cache  *Cache
+	client  ccache.Principal // whom to initiate as
+	cache   *Cache
+	private bool // the cache was made for this credential
 }
 
 // AcquireCredential gets a credential (GSS_Acquire_cred). What it names must be
@@ -141,7 +142,7 @@ func (c *Credential) acquireByPassword(ctx context.Context, client ccache.Princi
 	if err != nil {
 		return kdcError(err)
 	}
-	c.cache = NewMemoryCache()
+	c.cache, c.private = NewMemoryCache(), true
 	c.client = ccachePrincipal(tgt.Client)
 	if err := c.cache.store.Initialize(c.client); err != nil {
 		return cacheError(err)
@@ -159,6 +160,15 @@ func (c *Credential) Name() gss.Name {
 		return principalName(kmsg.PrincipalName{Type: c.client.NameType, Components: c.client.Components}, c.client.Realm)
 	}
 	return c.service.name
+}
+
+// Release ends the credential (GSS_Release_cred): tickets that a password got
+// are destroyed. Caches and keytabs that were there before stay as they are.
+func (c *Credential) Release() error {
+	if !c.private {
+		return nil
+	}
+	return c.cache.store.Destroy()
 }
 
 // Usage is what the credential is for.

@@ -15,7 +15,7 @@ const (
 	minorKeytabNotFound     int32 = -1765328203 // KRB5_KT_NOTFOUND
 	minorCacheNotFound      int32 = -1765328189 // KRB5_FCC_NOFILE
 	minorBadName            int32 = -1765328250 // KRB5_PARSE_MALFORMED
-	minorNoDefaultRealm int32 = -1765328160 // KRB5_CONFIG_NODEFREALM
+	minorNoDefaultRealm     int32 = -1765328160 // KRB5_CONFIG_NODEFREALM
 )
 
 const hintKinit = "get a ticket with kinit; if you have one, name its cache in KRB5CCNAME"

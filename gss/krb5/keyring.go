@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
@@ -30,16 +31,19 @@ type serviceKey struct {
 	realm string
 	kvno  uint32 // 0: not known
 	etype etype.ID
-	entry keytab.Entry
-	once  lazyKey[etype.Cipher]
+	key   []byte
+	ready atomic.Pointer[etype.Cipher]
 }
 
 func (k *serviceKey) cipher() (*etype.Cipher, error) {
+	if c := k.ready.Load(); c != nil {
+		return c, nil
+	}
 	profile, err := etype.Lookup(k.etype)
 	if err != nil {
-		return nil, err
+		return nil, failure(err)
 	}
-	return k.once.get(profile.NewCipher, k.entry.Key, usageTicket)
+	return derive(&k.ready, profile.NewCipher, k.key, usageTicket)
 }
 
 // fits applies MIT's rule for key versions: equal, or equal in the low eight
@@ -75,7 +79,7 @@ func (r *keyring) current(cred *Credential) ([]*serviceKey, error) {
 			realm: e.Realm,
 			kvno:  e.Kvno,
 			etype: etype.ID(e.Etype),
-			entry: e,
+			key:   e.Key,
 		})
 		if _, err := etype.Lookup(etype.ID(e.Etype)); err == nil {
 			usable = true
@@ -139,7 +143,7 @@ func (a *Acceptor) decryptTicket(ticket *kmsg.Ticket) (*kmsg.EncTicketPart, *ser
 		}
 		cipher, err := k.cipher()
 		if err != nil {
-			return nil, nil, failure(err)
+			return nil, nil, err
 		}
 		tried = true
 		triedOwn = triedOwn || forUs(k)

@@ -3,8 +3,6 @@ package krb5
 import (
 	"errors"
 	"slices"
-
-	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
 )
 
 var errMIC = errors.New("the checksum does not match the message")
@@ -14,7 +12,7 @@ var errMIC = errors.New("the checksum does not match the message")
 func (p *protection) mic(dst, msg []byte) ([]byte, error) {
 	sum, err := p.keys[sent].micChecksum()
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
 	n := len(dst)
 	dst = slices.Grow(dst, headerSize+p.keys[sent].profile.MACSize())[:n+headerSize]
@@ -31,10 +29,9 @@ func (p *protection) verifyMIC(msg, token []byte) error {
 	if token[2]&flagSealed != 0 || token[4]&token[5]&token[6]&token[7] != 0xff {
 		return defective(errTokenHeader)
 	}
-	var sum *etype.Checksum
 	sum, err := p.keys[received].micChecksum()
 	if err != nil {
-		return failure(err)
+		return err
 	}
 	if !sum.Verify(token[headerSize:], msg, token[:headerSize]) {
 		return badMIC(errMIC)

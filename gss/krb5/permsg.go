@@ -41,8 +41,6 @@ const headerSize = 16
 // protection makes and checks the per-message tokens of an established context
 // (RFC 4121, section 4.2). It may be used by many goroutines.
 type protection struct {
-	initiator bool // this end's role
-	flags     gss.Flags
 	sendFlags byte // SentByAcceptor and AcceptorSubkey, as this end sends them
 	recvFlags byte // the same two as the peer must send them
 
@@ -64,46 +62,53 @@ const (
 type directionKeys struct {
 	profile *etype.Profile
 	base    []byte
-	seal    lazyKey[etype.Cipher]   // Wrap with confidentiality
-	sealSum lazyKey[etype.Checksum] // Wrap without, under the seal usage
-	sign    lazyKey[etype.Checksum] // MIC
 	sealUse uint32
 	signUse uint32
-}
-
-// lazyKey is derived by the first that asks for it.
-type lazyKey[K any] struct {
-	once sync.Once
-	key  *K
-	err  error
-}
-
-func (l *lazyKey[K]) get(derive func(key []byte, usage uint32) (*K, error), base []byte, usage uint32) (*K, error) {
-	l.once.Do(func() { l.key, l.err = derive(base, usage) })
-	return l.key, l.err
+	seal    atomic.Pointer[etype.Cipher]   // Wrap with confidentiality
+	sealSum atomic.Pointer[etype.Checksum] // Wrap without, under the seal usage
+	sign    atomic.Pointer[etype.Checksum] // MIC
 }
 
 func (d *directionKeys) cipher() (*etype.Cipher, error) {
-	return d.seal.get(d.profile.NewCipher, d.base, d.sealUse)
+	if c := d.seal.Load(); c != nil {
+		return c, nil
+	}
+	return derive(&d.seal, d.profile.NewCipher, d.base, d.sealUse)
 }
 
 func (d *directionKeys) wrapChecksum() (*etype.Checksum, error) {
-	return d.sealSum.get(d.profile.NewChecksum, d.base, d.sealUse)
+	if c := d.sealSum.Load(); c != nil {
+		return c, nil
+	}
+	return derive(&d.sealSum, d.profile.NewChecksum, d.base, d.sealUse)
 }
 
 func (d *directionKeys) micChecksum() (*etype.Checksum, error) {
-	return d.sign.get(d.profile.NewChecksum, d.base, d.signUse)
+	if c := d.sign.Load(); c != nil {
+		return c, nil
+	}
+	return derive(&d.sign, d.profile.NewChecksum, d.base, d.signUse)
+}
+
+// derive fills slot. Where two derive at once, both get the same key.
+func derive[K any](slot *atomic.Pointer[K], newKey func([]byte, uint32) (*K, error), base []byte, usage uint32) (*K, error) {
+	k, err := newKey(base, usage)
+	if err != nil {
+		return nil, failure(err)
+	}
+	slot.CompareAndSwap(nil, k)
+	return slot.Load(), nil
 }
 
 func (d *directionKeys) clear() {
-	if d.seal.key != nil {
-		d.seal.key.Clear()
+	if c := d.seal.Load(); c != nil {
+		c.Clear()
 	}
-	if d.sealSum.key != nil {
-		d.sealSum.key.Clear()
+	if c := d.sealSum.Load(); c != nil {
+		c.Clear()
 	}
-	if d.sign.key != nil {
-		d.sign.key.Clear()
+	if c := d.sign.Load(); c != nil {
+		c.Clear()
 	}
 	clear(d.base)
 }
@@ -121,24 +126,24 @@ type protectionConfig struct {
 
 func newProtection(cfg protectionConfig) *protection {
 	p := &protection{
-		initiator: cfg.initiator,
-		flags:     cfg.flags,
-		window:    newSeqWindow(cfg.recvSeq, cfg.flags),
+		window: newSeqWindow(cfg.recvSeq, cfg.flags),
 	}
 	p.sendSeq.Store(cfg.sendSeq)
-	fromInitiator := directionKeys{profile: cfg.profile, base: cfg.key, sealUse: usageInitiatorSeal, signUse: usageInitiatorSign}
-	fromAcceptor := directionKeys{profile: cfg.profile, base: cfg.key, sealUse: usageAcceptorSeal, signUse: usageAcceptorSign}
+	own, peer := &p.keys[sent], &p.keys[received]
 	var subkey byte
 	if cfg.acceptorSubkey {
 		subkey = flagAcceptorSubkey
 	}
-	if cfg.initiator {
-		p.keys = [2]directionKeys{sent: fromInitiator, received: fromAcceptor}
-		p.sendFlags, p.recvFlags = subkey, subkey|flagSentByAcceptor
-	} else {
-		p.keys = [2]directionKeys{sent: fromAcceptor, received: fromInitiator}
-		p.sendFlags, p.recvFlags = subkey|flagSentByAcceptor, subkey
+	p.sendFlags, p.recvFlags = subkey, subkey|flagSentByAcceptor
+	initiator, acceptor := own, peer
+	if !cfg.initiator {
+		p.sendFlags, p.recvFlags = p.recvFlags, p.sendFlags
+		initiator, acceptor = peer, own
 	}
+	initiator.sealUse, initiator.signUse = usageInitiatorSeal, usageInitiatorSign
+	acceptor.sealUse, acceptor.signUse = usageAcceptorSeal, usageAcceptorSign
+	own.profile, peer.profile = cfg.profile, cfg.profile
+	own.base, peer.base = cfg.key, cfg.key
 	return p
 }
 

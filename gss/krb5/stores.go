@@ -166,4 +166,3 @@ func cacheError(err error) error {
 	}
 	return e
 }
-

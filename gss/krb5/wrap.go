@@ -24,7 +24,7 @@ func (p *protection) wrap(dst, msg []byte, seal bool, random io.Reader) ([]byte,
 	}
 	sum, err := p.keys[sent].wrapChecksum()
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
 	macSize := p.keys[sent].profile.MACSize()
 	n := len(dst)
@@ -43,7 +43,7 @@ func (p *protection) wrap(dst, msg []byte, seal bool, random io.Reader) ([]byte,
 func (p *protection) wrapSealed(dst, msg []byte, random io.Reader) ([]byte, error) {
 	cipher, err := p.keys[sent].cipher()
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
 	n := len(dst)
 	size := headerSize + len(msg) + headerSize + cipher.Overhead()
@@ -102,7 +102,7 @@ func unrotate(body []byte, rrc int) []byte {
 func (p *protection) unwrapSealed(dst, header, body []byte, ec int) ([]byte, error) {
 	cipher, err := p.keys[received].cipher()
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
 	if len(body) < cipher.Overhead()+ec+headerSize {
 		return nil, defective(errTokenShort)
@@ -126,7 +126,7 @@ func (p *protection) unwrapSealed(dst, header, body []byte, ec int) ([]byte, err
 func (p *protection) unwrapSigned(dst, header, body []byte, ec int) ([]byte, error) {
 	sum, err := p.keys[received].wrapChecksum()
 	if err != nil {
-		return nil, failure(err)
+		return nil, err
 	}
 	if ec != p.keys[received].profile.MACSize() {
 		return nil, defective(errTokenHeader)

@@ -51,6 +51,8 @@ type Credential struct {
 	AuthData       []TypedData
 	Ticket         []byte // DER; a configuration entry's value
 	SecondTicket   []byte
+
+	skey byte // IsSKey as read: MIT's library writes 8 for true
 }
 
 // String names client, server, enctype and end, and prints neither the key nor the ticket.

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
 )
@@ -13,24 +17,38 @@ import (
 // maxFile bounds what is read of a cache: tickets take one to ten kilobytes, so this is room for 6,000 of the largest.
 const maxFile = 64 << 20
 
-// A file is a cache in a file, by its path. Whoever reads it holds the shared lock, whoever changes it the exclusive one, over
-// the whole file, as MIT's library does.
-type file string
+// settled is how old a file's modification time must be before an equal time proves equal content: the coarsest clock of a
+// file system in use (FAT) ticks every 2 s.
+const settled = 2 * time.Second
 
-func (f file) wrap(err error) error {
+// A file is a cache in a file. Whoever reads it holds the shared lock, whoever changes it the exclusive one, over the whole
+// file, as MIT's library does. What was read is kept, and read again when the file's size, modification time or identity has
+// changed.
+type file struct {
+	path string
+	last atomic.Pointer[snapshot]
+}
+
+type snapshot struct {
+	cache *Cache
+	info  fs.FileInfo
+	racy  bool // read so soon after it was written that its time might not show a further change
+}
+
+func (f *file) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{string(f), err}
+	return &Error{f.path, err}
 }
 
 // open opens the file and takes its lock; done gives both back.
-func (f file) open(write bool) (h *os.File, done func(), err error) {
+func (f *file) open(write bool) (h *os.File, done func(), err error) {
 	flag := os.O_RDONLY
 	if write {
 		flag = os.O_RDWR
 	}
-	if h, err = os.OpenFile(string(f), flag, 0); err != nil {
+	if h, err = os.OpenFile(f.path, flag, 0); err != nil {
 		return nil, nil, err
 	}
 	if info, err := h.Stat(); err != nil || !info.Mode().IsRegular() {
@@ -59,27 +77,53 @@ func content(h *os.File) ([]byte, error) {
 	return data, err
 }
 
-func (f file) load() (*Cache, error) {
-	h, done, err := f.open(false)
+func (f *file) load() (*Cache, error) {
+	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, f.wrap(err)
 	}
-	defer done()
-	data, err := content(h)
-	if err != nil {
-		return nil, f.wrap(err)
+	last := f.last.Load()
+	if last == nil || last.racy || info.Size() != last.info.Size() || !info.ModTime().Equal(last.info.ModTime()) ||
+		!os.SameFile(info, last.info) {
+		if last, err = f.read(); err != nil {
+			return nil, f.wrap(err)
+		}
+		f.last.Store(last)
 	}
-	c, _, _, err := parse(data)
-	return c, f.wrap(err)
+	c := *last.cache
+	c.Credentials = slices.Clone(c.Credentials)
+	return &c, nil
 }
 
-func (f file) replace(c *Cache) error {
+func (f *file) read() (*snapshot, error) {
+	h, done, err := f.open(false)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	now := time.Now()
+	info, err := h.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data, err := content(h)
+	if err != nil {
+		return nil, err
+	}
+	c, _, _, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot{c, info, now.Sub(info.ModTime()).Abs() < settled}, nil
+}
+
+func (f *file) replace(c *Cache) error {
 	data, err := c.Marshal()
 	if err != nil {
 		return f.wrap(err)
 	}
 	defer clear(data)
-	return f.wrap(writeNew(string(f), data))
+	return f.wrap(writeNew(f.path, data))
 }
 
 // writeNew puts a new file of mode 0600 with that content in the place of path: whatever was there, a symbolic link included,
@@ -99,7 +143,7 @@ func writeNew(path string, data []byte) error {
 	return err
 }
 
-func (f file) append(cred *Credential) error {
+func (f *file) append(cred *Credential) error {
 	h, done, err := f.open(true)
 	if err != nil {
 		return f.wrap(err)
@@ -131,7 +175,7 @@ func (f file) append(cred *Credential) error {
 	return f.wrap(err)
 }
 
-func (f file) remove(match func(*Credential) bool) (int, error) {
+func (f *file) remove(match func(*Credential) bool) (int, error) {
 	h, done, err := f.open(true)
 	if err != nil {
 		return 0, f.wrap(err)
@@ -181,7 +225,7 @@ func markRemoved(w *writer, cred *Credential) {
 	clear(w.b[times+8 : times+12])                    // end
 }
 
-func (f file) destroy() error {
+func (f *file) destroy() error {
 	h, done, err := f.open(true)
 	if err != nil {
 		return f.wrap(err)
@@ -193,5 +237,5 @@ func (f file) destroy() error {
 	}
 	zeros := make([]byte, min(info.Size(), maxFile))
 	_, err = h.WriteAt(zeros, 0)
-	return f.wrap(errors.Join(err, os.Remove(string(f))))
+	return f.wrap(errors.Join(err, os.Remove(f.path)))
 }

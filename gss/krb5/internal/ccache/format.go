@@ -151,7 +151,9 @@ func (r *reader) counted(b *[]byte) bool {
 	if !r.uint32(&n) || uint64(n) > uint64(len(r.String)) || !r.ReadBytes(b, int(n)) {
 		return false
 	}
-	*b = slices.Clip(*b)
+	if *b = slices.Clip(*b); n == 0 {
+		*b = nil
+	}
 	return true
 }
 
@@ -223,11 +225,10 @@ func (r *reader) credential(c *Credential) (removed, ok bool) {
 		return false, false
 	}
 	c.KeyType = int32(int16(etype))
-	var sessionKey uint8
 	ok = r.time(&c.AuthTime) && r.time(&c.StartTime) && r.time(&c.EndTime) && r.time(&c.RenewTill) &&
-		r.ReadUint8(&sessionKey) && r.uint32(&c.Flags) && r.typed(&c.Addresses) && r.typed(&c.AuthData) &&
+		r.ReadUint8(&c.skey) && r.uint32(&c.Flags) && r.typed(&c.Addresses) && r.typed(&c.AuthData) &&
 		r.counted(&c.Ticket) && r.counted(&c.SecondTicket)
-	c.IsSKey = sessionKey != 0
+	c.IsSKey = c.skey != 0
 	return c.EndTime.IsZero() && !c.AuthTime.IsZero(), ok
 }
 
@@ -349,11 +350,11 @@ func (w *writer) credential(c *Credential) {
 	w.time(c.StartTime)
 	w.time(c.EndTime)
 	w.time(c.RenewTill)
-	var sessionKey byte
+	var skey byte
 	if c.IsSKey {
-		sessionKey = 1
+		skey = max(1, c.skey)
 	}
-	w.b = append(w.b, sessionKey)
+	w.b = append(w.b, skey)
 	w.uint32(c.Flags)
 	w.typed("address type", c.Addresses)
 	w.typed("authorization data type", c.AuthData)

@@ -21,7 +21,8 @@ var (
 	named   = make(map[string]*memory)
 )
 
-// namedMemory gives the one cache of the process with that name ("MEMORY:..."), which lives until it is destroyed.
+// namedMemory gives the one cache of the process with that name ("MEMORY:..."). Its content lives until it is destroyed, the
+// name for good, so that all who have it keep meaning the same cache: for caches by the thousand there is [NewMemory].
 func namedMemory(name string) *memory {
 	namedMu.Lock()
 	defer namedMu.Unlock()
@@ -84,11 +85,6 @@ func (m *memory) remove(match func(*Credential) bool) (int, error) {
 }
 
 func (m *memory) destroy() error {
-	namedMu.Lock()
-	if named[m.name] == m {
-		delete(named, m.name)
-	}
-	namedMu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cache == nil {

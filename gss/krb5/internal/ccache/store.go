@@ -63,15 +63,15 @@ func Open(name string) (*Store, error) {
 	case name == "":
 		return nil, errors.New("the credential cache's name is empty")
 	case !typed || strings.HasPrefix(name, "/") || len(kind) == 1: // one letter is a drive's
-		return &Store{"FILE:" + name, file(name)}, nil
+		return &Store{"FILE:" + name, &file{path: name}}, nil
 	case kind == "FILE":
-		return &Store{name, file(rest)}, nil
+		return &Store{name, &file{path: rest}}, nil
 	case kind == "DIR":
 		path, err := dirCache(rest)
 		if err != nil {
 			return nil, err
 		}
-		return &Store{"DIR::" + path, dirFile{file(path)}}, nil
+		return &Store{"DIR::" + path, dirFile{&file{path: path}}}, nil
 	case kind == "MEMORY":
 		return &Store{name, namedMemory(name)}, nil
 	case kind == "KEYRING" || kind == "KCM" || kind == "API" || kind == "MSLSA":
@@ -83,7 +83,8 @@ func Open(name string) (*Store, error) {
 // Name is the cache's full name, type included: what KRB5CCNAME must hold for others to use it.
 func (s *Store) Name() string { return s.name }
 
-// Load reads the whole cache, which is the caller's own; the bytes of keys and tickets in it are shared and not to be changed.
+// Load gives the whole cache, which is the caller's own; the bytes of keys and tickets in it are shared and not to be changed.
+// For a file that has not changed since the last Load it costs one stat.
 func (s *Store) Load() (*Cache, error) { return s.load() }
 
 // Initialize makes the cache anew, empty, for a principal. A file gets mode 0600.
@@ -148,10 +149,10 @@ func readPrimary(path string) (string, error) {
 }
 
 // A dirFile is a file in a directory of caches, both of which are made when the cache is.
-type dirFile struct{ file }
+type dirFile struct{ *file }
 
 func (d dirFile) replace(c *Cache) error {
-	dir := filepath.Dir(string(d.file))
+	dir := filepath.Dir(d.path)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return &Error{dir, err}
 	}
@@ -162,5 +163,5 @@ func (d dirFile) replace(c *Cache) error {
 	if _, err := os.Lstat(primary); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return writeNew(primary, []byte(filepath.Base(string(d.file))+"\n"))
+	return writeNew(primary, []byte(filepath.Base(d.path)+"\n"))
 }

@@ -2,7 +2,10 @@
 
 package etype
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 // A message costs no allocation, whatever its size. (The race detector makes
 // sync.Pool drop what it is given.)
@@ -38,5 +41,35 @@ func TestNoAllocations(t *testing.T) {
 				t.Errorf("%s, %d bytes: %v allocations", p, n, got)
 			}
 		}
+	}
+}
+
+// Ten thousand idle contexts, each with two of both kinds, must stay cheap.
+func TestIdleMemory(t *testing.T) {
+	const contexts, limit = 2000, 3 << 10
+	for _, p := range profiles {
+		kept := make([]any, 0, 4*contexts)
+		heap := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		for range contexts {
+			for usage := range uint32(2) {
+				k, err := p.NewChecksum(testKey(p), usage)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kept = append(kept, newCipher(t, p, testKey(p), usage), k)
+			}
+		}
+		if got := int64(heap()-before) / contexts; got > limit {
+			t.Errorf("%s: %d bytes for two Ciphers and two Checksums, more than %d", p, got, limit)
+		} else {
+			t.Logf("%s: %d bytes for two Ciphers and two Checksums", p, got)
+		}
+		runtime.KeepAlive(kept)
 	}
 }

@@ -14,7 +14,7 @@ type Checksum struct {
 }
 
 // NewChecksum derives the key for usage from a protocol key of KeySize bytes;
-// a key of another length is an error. The key is not kept.
+// a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewChecksum(key []byte, usage uint32) (*Checksum, error) {
 	if err := p.checkKey(key); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (c *Checksum) Size() int { return c.p.macSize }
 // A cleared Checksum panics.
 func (c *Checksum) Sum(dst, message, trailer []byte) []byte {
 	if c.mac == nil {
-		panic(errCleared)
+		panic(ErrCleared)
 	}
 	s := c.p.take()
 	defer c.p.put(s)

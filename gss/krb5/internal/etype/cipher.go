@@ -19,7 +19,7 @@ type Cipher struct {
 }
 
 // NewCipher derives the keys for usage from a protocol key of KeySize bytes;
-// a key of another length is an error. The key is not kept.
+// a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
 	if err := p.checkKey(key); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (c *Cipher) SealInPlace(buf []byte, rand io.Reader) error {
 		return ErrTooShort
 	}
 	if c.block == nil {
-		return errCleared
+		return ErrCleared
 	}
 	if _, err := io.ReadFull(rand, buf[:aes.BlockSize]); err != nil {
 		return fmt.Errorf("no random bytes for a confounder: %w", err)
@@ -101,11 +101,13 @@ func (c *Cipher) seal(buf []byte) {
 
 	cbc := cbcLength(n)
 	iv := zeroBlock[:]
-	stride := p.stride
+	// Hash block by hash block, the processor does the hash of one while it
+	// still encrypts another.
+	stride := p.hashBlock
 	if p.etm {
-		stride -= aes.BlockSize // the hash holds a block already: keep to its bounds
+		stride -= aes.BlockSize // the hash holds a zero block already
 	}
-	for done := 0; done < cbc; stride = p.stride {
+	for done := 0; done < cbc; stride = p.hashBlock {
 		chunk := body[done:min(done+stride, cbc)]
 		if !p.etm {
 			s.hash.Write(chunk)
@@ -147,7 +149,7 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 		return nil, ErrTooShort
 	}
 	if c.block == nil {
-		return nil, errCleared
+		return nil, ErrCleared
 	}
 	n := len(ciphertext) - p.macSize
 	body, mac := ciphertext[:n], ciphertext[n:]
@@ -218,7 +220,7 @@ func (c *Cipher) decrypt(plain, body []byte, s *state) {
 // Clear wipes the keys as far as it can: the HMAC key is overwritten, the AES
 // key schedule, which crypto/aes owns, is left to the garbage collector. A
 // Cipher in use by another goroutine must not be cleared; a cleared one gives
-// errors.
+// [ErrCleared].
 func (c *Cipher) Clear() {
 	clear(c.mac)
 	c.mac, c.block = nil, nil

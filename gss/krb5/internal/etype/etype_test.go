@@ -109,7 +109,7 @@ func TestStringToKeyParams(t *testing.T) {
 			t.Errorf("%s: the default count differs from the RFC's: %v", p, err)
 		}
 		for _, bad := range [][]byte{{0, 0, 0, 0}, {1, 0, 0, 1}, {255, 255, 255, 255}, {1}, {0, 0, 16}, {0, 0, 0, 16, 0}} {
-			if key, err := p.StringToKey("password", "SALT", bad); err == nil || key != nil {
+			if key, err := p.StringToKey("password", "SALT", bad); !errors.Is(err, ErrParams) || key != nil {
 				t.Errorf("%s: s2kparams %x accepted", p, bad)
 			}
 		}
@@ -127,8 +127,10 @@ func TestWrongKeyLength(t *testing.T) {
 			_, cipherErr := p.NewCipher(key, 1)
 			_, checksumErr := p.NewChecksum(key, 1)
 			_, prfErr := p.PRF(key, nil)
-			if right := n == p.KeySize(); (cipherErr == nil) != right || (checksumErr == nil) != right || (prfErr == nil) != right {
-				t.Errorf("%s, key of %d bytes: %v, %v, %v", p, n, cipherErr, checksumErr, prfErr)
+			for _, err := range []error{cipherErr, checksumErr, prfErr} {
+				if right := n == p.KeySize(); (err == nil) != right || !right && !errors.Is(err, ErrKeySize) {
+					t.Errorf("%s, key of %d bytes: %v", p, n, err)
+				}
 			}
 		}
 	}

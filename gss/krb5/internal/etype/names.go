@@ -1,13 +1,9 @@
 package etype
 
 import (
-	"errors"
 	"slices"
 	"strings"
 )
-
-// ErrNoneNamed reports an enctype list that selects nothing at all.
-var ErrNoneNamed = errors.New("No supported encryption types (config file error?)")
 
 // families are the group names of krb5.conf, with their members in MIT's order
 // of preference.

@@ -5,7 +5,7 @@ import "crypto/aes"
 // PRF is the enctype's pseudo-random function over input under a protocol key
 // of KeySize bytes (RFC 3961, section 3, pseudo-random; RFC 3962, section 6;
 // RFC 8009, section 5). It gives 16 bytes for enctypes 17 and 18, 32 for 19
-// and 48 for 20. A key of another length is an error.
+// and 48 for 20. A key of another length is [ErrKeySize].
 func (p *Profile) PRF(key, input []byte) ([]byte, error) {
 	if err := p.checkKey(key); err != nil {
 		return nil, err

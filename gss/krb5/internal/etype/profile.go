@@ -6,23 +6,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"sync"
-)
-
-// Failures of decryption, in MIT's words.
-var (
-	// ErrIntegrity reports a ciphertext whose MAC does not verify: another
-	// key, another key usage, or altered bytes.
-	ErrIntegrity = errors.New("Decrypt integrity check failed")
-	// ErrTooShort reports a ciphertext, or a buffer to seal, that has no room
-	// for confounder and MAC.
-	ErrTooShort = errors.New("Message size is incompatible with encryption type")
-
-	errCleared = errors.New("etype: use of a cleared key")
 )
 
 // A Profile is one enctype's cryptography. It is safe for concurrent use.
@@ -38,30 +25,25 @@ type Profile struct {
 	etm          bool // encrypt-then-MAC and KDF of RFC 8009
 	iterations   int  // of PBKDF2, unless the KDC says otherwise
 
-	// stride is how many bytes are encrypted between two calls of the hash.
-	// One hash block lets the processor overlap the two where the hash is
-	// done by the SHA instructions.
-	stride int
-
 	scratch sync.Pool // of *state
 }
 
 var profiles = [...]*Profile{
 	{
 		id: AES128CTSHMACSHA196, checksumType: 15, keySize: 16, macKeySize: 16, macSize: 12,
-		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096, stride: sha1.BlockSize,
+		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096,
 	},
 	{
 		id: AES256CTSHMACSHA196, checksumType: 16, keySize: 32, macKeySize: 32, macSize: 12,
-		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096, stride: sha1.BlockSize,
+		newHash: sha1.New, hashSize: sha1.Size, hashBlock: sha1.BlockSize, iterations: 4096,
 	},
 	{
 		id: AES128CTSHMACSHA256128, checksumType: 19, keySize: 16, macKeySize: 16, macSize: 16, etm: true,
-		newHash: sha256.New, hashSize: sha256.Size, hashBlock: sha256.BlockSize, iterations: 32768, stride: sha256.BlockSize,
+		newHash: sha256.New, hashSize: sha256.Size, hashBlock: sha256.BlockSize, iterations: 32768,
 	},
 	{
 		id: AES256CTSHMACSHA384192, checksumType: 20, keySize: 32, macKeySize: 24, macSize: 24, etm: true,
-		newHash: sha512.New384, hashSize: sha512.Size384, hashBlock: sha512.BlockSize, iterations: 32768, stride: 4096,
+		newHash: sha512.New384, hashSize: sha512.Size384, hashBlock: sha512.BlockSize, iterations: 32768,
 	},
 }
 
@@ -114,8 +96,7 @@ func (p *Profile) RandomKey(rand io.Reader) ([]byte, error) {
 // checkKey is an error unless key is as long as the enctype's keys are.
 func (p *Profile) checkKey(key []byte) error {
 	if len(key) != p.keySize {
-		return fmt.Errorf("Key size is incompatible with encryption type: %s takes %d bytes, the key has %d",
-			p.id, p.keySize, len(key))
+		return fmt.Errorf("%w: %s takes %d bytes, the key has %d", ErrKeySize, p.id, p.keySize, len(key))
 	}
 	return nil
 }

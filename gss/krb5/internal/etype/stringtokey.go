@@ -16,7 +16,7 @@ const maxIterations = 1 << 24
 // (RFC 3962, section 4; RFC 8009, section 4). Params are the s2kparams of the
 // KDC: none for the enctype's default, or a big-endian 32-bit iteration count.
 // Any other length, and a count above 2^24 (as which zero, meaning 2^32,
-// counts), is an error.
+// counts), is [ErrParams].
 func (p *Profile) StringToKey(password, salt string, params []byte) ([]byte, error) {
 	iterations := p.iterations
 	switch len(params) {
@@ -24,12 +24,12 @@ func (p *Profile) StringToKey(password, salt string, params []byte) ([]byte, err
 	case 4:
 		n := binary.BigEndian.Uint32(params)
 		if n == 0 || n > maxIterations {
-			return nil, fmt.Errorf("Invalid string-to-key parameters: %s with an iteration count of %d, at most %d is accepted",
-				p.id, (uint64(n)-1)&0xffffffff+1, maxIterations)
+			return nil, fmt.Errorf("%w: %s with an iteration count of %d, at most %d is accepted",
+				ErrParams, p.id, (uint64(n)-1)&0xffffffff+1, maxIterations)
 		}
 		iterations = int(n)
 	default:
-		return nil, fmt.Errorf("Invalid string-to-key parameters: %d bytes, %s takes 4", len(params), p.id)
+		return nil, fmt.Errorf("%w: %d bytes of s2kparams, %s takes 4", ErrParams, len(params), p.id)
 	}
 	if p.etm {
 		salt = p.id.String() + "\x00" + salt

@@ -13,6 +13,7 @@ const (
 	codeRealm     = -1765328230 // KRB5_REALM_UNKNOWN
 	codeUnreach   = -1765328228 // KRB5_KDC_UNREACH
 	codeModified  = -1765328237 // KRB5_KDCREP_MODIFIED
+	codePreauth   = -1765328174 // KRB5_PREAUTH_FAILED
 	codeReplySkew = -1765328236 // KRB5_KDCREP_SKEW
 )
 
@@ -30,7 +31,8 @@ const (
 	errWrongRealm    = 68
 )
 
-// Error is a KRB-ERROR from a KDC.
+// Error is a KRB-ERROR from a KDC, or a condition found here which has such a
+// code.
 type Error struct {
 	Code       int32     // RFC 4120 section 7.5.9
 	Client     Principal // as asked for
@@ -85,6 +87,22 @@ func (e *PasswordError) Minor() int32 {
 	}
 	return codeBase + errIntegrity
 }
+
+// PreauthError says that the KDC wants pre-authentication of a kind that is not
+// known here. MIT's KDC does so too where the client has no key of the encryption
+// types that were asked for.
+type PreauthError struct{ Err error }
+
+func (e *PreauthError) Error() string {
+	return "Generic preauthentication failure: the KDC does not offer the encrypted timestamp; " +
+		"perhaps the client has no key of the encryption types in default_tkt_enctypes"
+}
+
+// Unwrap gives the KDC's error.
+func (e *PreauthError) Unwrap() error { return e.Err }
+
+// Minor is MIT's status code.
+func (e *PreauthError) Minor() int32 { return codePreauth }
 
 // NoKDCError says that neither the configuration nor DNS knows a KDC.
 type NoKDCError struct {

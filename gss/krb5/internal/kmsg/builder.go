@@ -66,8 +66,15 @@ func (b *builder) endField(start int) {
 	b.end(start - 2)
 }
 
+// newBufferSize is where a buffer starts that the caller left to us: enough for
+// most encrypted parts.
+const newBufferSize = 512
+
 // open starts the message: its application tag and SEQUENCE; close ends them.
 func (b *builder) open() int {
+	if cap(b.buf) == 0 {
+		b.buf = make([]byte, 0, newBufferSize)
+	}
 	b.begin(b.message.tag())
 	return b.begin(asn1.SEQUENCE)
 }

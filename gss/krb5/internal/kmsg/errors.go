@@ -10,9 +10,13 @@ var (
 
 	// ErrMessageType is what errors.Is finds when the bytes begin another
 	// Kerberos message than the one asked for.
+	//
+	//lint:ignore ST1005 MIT's words
 	ErrMessageType = errors.New("Invalid message type")
 
 	// ErrPrincipal is returned by ParsePrincipal, in MIT's words.
+	//
+	//lint:ignore ST1005 MIT's words
 	ErrPrincipal = errors.New("Malformed representation of principal")
 )
 

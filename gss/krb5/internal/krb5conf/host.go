@@ -24,7 +24,10 @@ func (s Settings) CanonicalHosts(ctx context.Context, r Resolver, host string) [
 		return []string{plain}
 	}
 	if s.DNSCanonicalizeHostname == CanonicalizeFallback {
-		return []string{plain, s.resolve(ctx, r, host, plain)}
+		if name := s.resolve(ctx, r, host, plain); name != plain {
+			return []string{plain, name}
+		}
+		return []string{plain}
 	}
 	return []string{s.resolve(ctx, r, host, plain)}
 }

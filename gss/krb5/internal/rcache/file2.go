@@ -42,7 +42,7 @@ var ErrCorrupt = errors.New("replay cache file is corrupt")
 // library writes the time of arrival and frees the slot after one skew, so there such a request may be replayed in between.
 // We write the authenticator's time when it is the later, which makes MIT's library keep our entries for long enough, too.
 type File2 struct {
-	Config
+	config Config
 	path   string
 	strict bool // no symbolic link, the effective user's own
 
@@ -56,7 +56,7 @@ type File2 struct {
 func OpenFile2(path string, c Config) (*File2, error) { return openFile2(path, false, c) }
 
 func openFile2(path string, strict bool, c Config) (*File2, error) {
-	r := &File2{Config: c.complete(), path: path, strict: strict}
+	r := &File2{config: c.complete(), path: path, strict: strict}
 	if err := r.open(); err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func (r *File2) open() error {
 // Store remembers a tag: see [Cache]. Errors other than [ErrReplay] name the file: [ErrCorrupt], [ErrFull] when the file has
 // reached 2 GiB, and what the system says.
 func (r *File2) Store(tag []byte, at time.Time) error {
-	now := r.Now()
-	if err := r.check(tag, at, now); err != nil {
+	now := r.config.Now()
+	if err := r.config.check(tag, at, now); err != nil {
 		return err
 	}
 	var record [recordLength]byte
@@ -238,5 +238,5 @@ func (r *File2) checkAndWrite(record *[recordLength]byte, now uint32, size int64
 
 // over says whether nothing stored at a time can be replayed now; numbers of seconds wrap as MIT's do, in the year 2106.
 func (r *File2) over(stamp, now uint32) bool {
-	return int32(now-stamp-2*uint32(r.Skew/time.Second)) > 0
+	return int32(now-stamp-2*uint32(r.config.Skew/time.Second)) > 0
 }

@@ -9,8 +9,8 @@ import (
 // the skew has passed; then it goes with all others of its second, at the next Store. There is one lock: a Store holds it for
 // a fraction of a microsecond, a hundredth of what the rest of a context costs, so two cores or ten do not wait on it.
 type Memory struct {
-	Config
-	limit int
+	config Config
+	limit  int
 
 	mu      sync.Mutex
 	seen    map[memoryTag]struct{}
@@ -29,17 +29,17 @@ func NewMemory(limit int, c Config) *Memory {
 	if limit <= 0 {
 		limit = 1_000_000
 	}
-	m := &Memory{Config: c.complete(), limit: limit}
+	m := &Memory{config: c.complete(), limit: limit}
 	m.seen = make(map[memoryTag]struct{})
 	m.expiry = make(map[int64][]memoryTag)
-	m.floor = m.Now().Unix()
+	m.floor = m.config.Now().Unix()
 	return m
 }
 
 // Store remembers a tag: see [Cache]. The errors are [ErrReplay] and [ErrFull].
 func (m *Memory) Store(tag []byte, at time.Time) error {
-	now := m.Now()
-	if err := m.check(tag, at, now); err != nil {
+	now := m.config.Now()
+	if err := m.config.check(tag, at, now); err != nil {
 		return err
 	}
 	key := memoryTag{MaxTag: byte(len(tag))}
@@ -56,7 +56,7 @@ func (m *Memory) Store(tag []byte, at time.Time) error {
 		m.refused++
 		return ErrFull
 	}
-	second := max(at.Add(m.Skew).Unix()+1, m.floor) // the first second in which it is over
+	second := max(at.Add(m.config.Skew).Unix()+1, m.floor) // the first second in which it is over
 	m.seen[key] = struct{}{}
 	m.expiry[second] = append(m.expiry[second], key)
 	return nil

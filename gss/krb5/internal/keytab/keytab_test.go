@@ -1,0 +1,505 @@
+package keytab
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gokeytab "github.com/jcmturner/gokrb5/v8/keytab"
+)
+
+func recorded(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func summary(kt *Keytab) []string {
+	var lines []string
+	for _, k := range kt.Summary() {
+		lines = append(lines, k.String())
+	}
+	return lines
+}
+
+const allEtypes = "aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96, aes256-cts-hmac-sha384-192, aes128-cts-hmac-sha256-128"
+
+// Keytabs written by ktutil and kadmin (testdata/record.sh).
+func TestParseRecorded(t *testing.T) {
+	for _, test := range []struct {
+		file string
+		want []string
+	}{
+		{"ktutil.keytab", []string{
+			"alice@EXAMPLE.COM: kvno 1 (aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96)",
+			"host/a.example@EXAMPLE.COM: kvno 300 (aes256-cts-hmac-sha384-192)",
+		}},
+		{"ktadd.keytab", []string{
+			"host/a.example@EXAMPLE.COM: kvno 2 (" + allEtypes + ")",
+			"HTTP/a.example@EXAMPLE.COM: kvno 2 (" + allEtypes + ")",
+		}},
+		{"holes.keytab", []string{
+			"x@EXAMPLE.COM: kvno 2 (aes128-cts-hmac-sha1-96)",
+			"host/b.example@EXAMPLE.COM: kvno 2 (" + allEtypes + ")",
+		}},
+	} {
+		kt, err := Parse(recorded(t, test.file))
+		if err != nil {
+			t.Errorf("%s: %v", test.file, err)
+			continue
+		}
+		if got := summary(kt); !slices.Equal(got, test.want) {
+			t.Errorf("%s holds %q, want %q", test.file, got, test.want)
+		}
+	}
+}
+
+// An independent reader finds the same principals, versions and keys.
+func TestParseAgreesWithGokrb5(t *testing.T) {
+	for _, file := range []string{"ktutil.keytab", "ktadd.keytab"} {
+		data := recorded(t, file)
+		kt, err := Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := gokeytab.New()
+		if err := theirs.Unmarshal(data); err != nil {
+			t.Fatal(err)
+		}
+		if len(kt.Entries) != len(theirs.Entries) {
+			t.Fatalf("%s: %d entries, gokrb5 finds %d", file, len(kt.Entries), len(theirs.Entries))
+		}
+		for i, e := range kt.Entries {
+			g := theirs.Entries[i]
+			if e.Realm != g.Principal.Realm || !slices.Equal(e.Components, g.Principal.Components) || e.NameType != g.Principal.NameType ||
+				e.Kvno != g.KVNO || e.Etype != g.Key.KeyType || !bytes.Equal(e.Key, g.Key.KeyValue) || !e.Timestamp.Equal(g.Timestamp) {
+				t.Errorf("%s, entry %d: %v, gokrb5 reads %v", file, i, e, g.Principal)
+			}
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, file := range []string{"ktutil.keytab", "ktadd.keytab"} {
+		data := recorded(t, file)
+		kt, err := Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prefix := []byte("before")
+		out, err := kt.Append(prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(out, append(prefix, data...)) {
+			t.Errorf("%s: written differently\ngot  %x\nwant %x", file, out, data)
+		}
+	}
+}
+
+func TestEveryPrefix(t *testing.T) {
+	data := recorded(t, "ktadd.keytab")
+	// Where a record ends a shorter keytab ends as well.
+	ends := map[int]int{2: 0}
+	for at, n := 2, 0; at < len(data); {
+		at += 4 + int(binary.BigEndian.Uint32(data[at:]))
+		n++
+		ends[at] = n
+	}
+	for i := range data {
+		kt, err := Parse(data[:i])
+		if n, whole := ends[i]; whole {
+			if err != nil || len(kt.Entries) != n {
+				t.Errorf("%d bytes: %v, want %d entries", i, err, n)
+			}
+			continue
+		}
+		if !errors.Is(err, ErrFormat) {
+			t.Errorf("%d of %d bytes: error %v", i, len(data), err)
+		}
+	}
+}
+
+// record builds one record in the given byte order.
+func record(order binary.AppendByteOrder, fields ...any) []byte {
+	var b []byte
+	for _, f := range fields {
+		switch f := f.(type) {
+		case uint8:
+			b = append(b, f)
+		case uint16:
+			b = order.AppendUint16(b, f)
+		case uint32:
+			b = order.AppendUint32(b, f)
+		case string:
+			b = append(order.AppendUint16(b, uint16(len(f))), f...)
+		}
+	}
+	return append(order.AppendUint32(nil, uint32(len(b))), b...)
+}
+
+func TestParseVersion1(t *testing.T) {
+	data := append([]byte{5, 1}, record(binary.NativeEndian, uint16(3), "R", "host", "a", uint32(1000), uint8(7), uint16(17), "0123456789abcdef")...)
+	kt, err := Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Entry{{Realm: "R", Components: []string{"host", "a"}, Timestamp: time.Unix(1000, 0).UTC(), Kvno: 7, Etype: 17, Key: []byte("0123456789abcdef")}}
+	if !reflect.DeepEqual(kt.Entries, want) {
+		t.Errorf("got %v, want %v", kt.Entries, want)
+	}
+}
+
+func TestParseRecords(t *testing.T) {
+	be := binary.BigEndian
+	whole := func(kvno uint8, rest ...any) []byte {
+		return record(be, append([]any{uint16(1), "R", "a", uint32(1), uint32(9), kvno, uint16(18), "k"}, rest...)...)
+	}
+	for _, test := range []struct {
+		name string
+		data []byte
+		kvno []uint32 // nil: an error
+	}{
+		{"8-bit version", whole(7), []uint32{7}},
+		{"32-bit version", whole(44, uint32(300)), []uint32{300}},
+		{"zero fill is no version", whole(7, uint32(0)), []uint32{7}},
+		{"three bytes are no version", whole(7, uint8(1), uint8(1), uint8(1)), []uint32{7}},
+		{"flags after the version", whole(44, uint32(300), uint32(1)), []uint32{300}},
+		{"hole", slices.Concat([]byte{0xff, 0xff, 0xff, 0xfd, 1, 2, 3}, whole(7)), []uint32{7}},
+		{"hole past the end", slices.Concat(whole(7), []byte{0xff, 0xff, 0xff, 0xfd, 1, 2}), nil},
+		{"hole of the lowest length", []byte{0x80, 0, 0, 0}, nil},
+		{"length 0 ends the keytab", slices.Concat(whole(7), []byte{0, 0, 0, 0, 1}), []uint32{7}},
+		{"record of 2 GiB", []byte{0x7f, 0xff, 0xff, 0xff}, nil},
+		{"no components", record(be, uint16(0), "R", uint32(1), uint32(9), uint8(1), uint16(18), "k"), nil},
+		{"more components than bytes", record(be, uint16(30000), "R", "a"), nil},
+		{"negative number of components", record(be, uint16(0x8001), "R", "a"), nil},
+		{"empty key", record(be, uint16(1), "R", "a", uint32(1), uint32(9), uint8(1), uint16(18), ""), nil},
+	} {
+		kt, err := Parse(append([]byte{5, 2}, test.data...))
+		if test.kvno == nil {
+			if !errors.Is(err, ErrFormat) {
+				t.Errorf("%s: error %v", test.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		var got []uint32
+		for _, e := range kt.Entries {
+			got = append(got, e.Kvno)
+		}
+		if !slices.Equal(got, test.kvno) {
+			t.Errorf("%s: versions %d, want %d", test.name, got, test.kvno)
+		}
+	}
+	if _, err := Parse([]byte{5, 3}); !errors.Is(err, ErrVersion) {
+		t.Errorf("version 0x0503: error %v", err)
+	}
+}
+
+func entry(name string, kvno uint32, etype int32, stamp int64) Entry {
+	return Entry{Realm: "R", Components: strings.Split(name, "/"), Kvno: kvno, Etype: etype, Timestamp: time.Unix(stamp, 0), Key: fmt.Appendf(nil, "%s%d%d", name, kvno, etype)}
+}
+
+func keys(entries []Entry) []string {
+	var got []string
+	for _, e := range entries {
+		got = append(got, string(e.Key))
+	}
+	return got
+}
+
+func TestAcceptor(t *testing.T) {
+	kt := &Keytab{Entries: []Entry{
+		entry("host/a", 44, 18, 0), entry("host/a", 300, 18, 0), entry("host/a", 300, 17, 0),
+		entry("host/b", 300, 18, 0), entry("host/c", 0, 18, 0),
+	}}
+	host := func(_ string, c []string) bool { return len(c) == 2 && c[0] == "host" && c[1] != "b" }
+	for _, test := range []struct {
+		kvno uint32
+		want []string
+	}{
+		{300, []string{"host/a30018", "host/a4418", "host/c018"}}, // 300 mod 256 is 44
+		{44, []string{"host/a4418", "host/c018"}},
+		{0, []string{"host/c018", "host/a4418", "host/a30018"}}, // the ticket names no version
+		{301, []string{"host/c018"}},
+	} {
+		if got := keys(kt.Acceptor(host, test.kvno, 18)); !slices.Equal(got, test.want) {
+			t.Errorf("kvno %d: %q, want %q", test.kvno, got, test.want)
+		}
+	}
+	if got := keys(kt.Acceptor(nil, 300, 17)); !slices.Equal(got, []string{"host/a30017"}) {
+		t.Errorf("any principal: %q", got)
+	}
+}
+
+func TestClient(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		entries []Entry
+		want    []string
+	}{
+		{"newest, in order of preference", []Entry{entry("a", 1, 18, 0), entry("a", 2, 17, 0), entry("a", 2, 18, 0), entry("b", 9, 18, 0)}, []string{"a218", "a217"}},
+		{"newest lacks the enctype", []Entry{entry("a", 1, 18, 0), entry("a", 2, 23, 0)}, nil},
+		{"wrapped", []Entry{entry("a", 255, 18, 5), entry("a", 1, 18, 6)}, []string{"a118"}},
+		{"wrapped, the other way round", []Entry{entry("a", 1, 18, 6), entry("a", 255, 18, 5)}, []string{"a118"}},
+		{"not wrapped: the large one is later", []Entry{entry("a", 255, 18, 6), entry("a", 1, 18, 5)}, []string{"a25518"}},
+		{"not near the wrap", []Entry{entry("a", 200, 18, 5), entry("a", 1, 18, 6)}, []string{"a20018"}},
+		{"nobody", nil, nil},
+	} {
+		kt := &Keytab{Entries: test.entries}
+		if got := keys(kt.Client("R", []string{"a"}, []int32{18, 17})); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if got := (&Keytab{Entries: []Entry{entry("a", 1, 18, 0)}}).Client("OTHER", []string{"a"}, []int32{18}); got != nil {
+		t.Errorf("another realm: %q", got)
+	}
+}
+
+func TestNoKeyIsPrinted(t *testing.T) {
+	e := Entry{Realm: "R", Components: []string{"a/b"}, Kvno: 3, Etype: 18, Key: []byte("SECRET")}
+	js, err := json.Marshal(Keytab{Entries: []Entry{e}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hex, dec, b64 := fmt.Sprintf("%x", e.Key), fmt.Sprint(e.Key), "U0VDUkVU"
+	for _, text := range []string{string(js), fmt.Sprint(e), fmt.Sprintf("%+v %#v %s %q %x %d", e, e, e, e, e, e), fmt.Sprintf("%+v %#v", Keytab{[]Entry{e}}, []*Entry{&e})} {
+		for _, secret := range []string{"SECRET", hex, dec, b64, "0x53, 0x45"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q shows the key", text)
+			}
+		}
+	}
+	if got, want := e.String(), `a\/b@R kvno 3 aes256-cts-hmac-sha1-96`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestLoadNames(t *testing.T) {
+	path, err := filepath.Abs("testdata/ktutil.keytab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, "FILE:" + path, "WRFILE:" + path, "testdata/ktutil.keytab"} {
+		if kt, err := Load(name); err != nil || len(kt.Entries) != 3 {
+			t.Errorf("Load(%q): %v", name, err)
+		}
+	}
+	if _, err := Load("SRVTAB:/etc/srvtab"); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), `Unknown Key table type "SRVTAB"`) {
+		t.Errorf("SRVTAB: %v", err)
+	}
+	missing := filepath.Join(t.TempDir(), "none")
+	_, err = Load("FILE:" + missing)
+	var fileError *FileError
+	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &fileError) || err.Error() != "Key table file '"+missing+"' not found" {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("directory: %v", err)
+	}
+	denied := &FileError{"/p", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrPermission}}
+	if !errors.Is(denied, fs.ErrPermission) || denied.Error() != "Key table file '/p': permission denied" {
+		t.Errorf("permission: %v", denied)
+	}
+	bad := filepath.Join(t.TempDir(), "bad")
+	if err := os.WriteFile(bad, []byte{5, 2, 1}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(bad); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), bad) {
+		t.Errorf("damaged file: %v", err)
+	}
+	big := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(big, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(big, maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("oversized file: %v", err)
+	}
+}
+
+func write(t *testing.T, path string, entries ...Entry) {
+	t.Helper()
+	data, err := (&Keytab{Entries: entries}).Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFileNoticesChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kt")
+	write(t, path, entry("a", 1, 18, 0))
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := func() uint32 {
+		t.Helper()
+		kt, err := f.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kt.Entries[0].Kvno
+	}
+	// Same size, and time to the file system's clock: too young to be trusted.
+	write(t, path, entry("a", 2, 18, 0))
+	if got := current(); got != 2 {
+		t.Errorf("after a change at once: kvno %d", got)
+	}
+	// Once the time is old, an unchanged file is not read again.
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	first, err := f.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := f.Current(); again != first || err != nil {
+		t.Errorf("the unchanged file was read again (%v)", err)
+	}
+	// Another file of the same size and time in its place.
+	other := path + ".new"
+	write(t, other, entry("a", 3, 18, 0))
+	if err := os.Chtimes(other, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if got := current(); got != 3 {
+		t.Errorf("after replacement: kvno %d", got)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Current(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after removal: %v", err)
+	}
+	write(t, path, entry("a", 4, 18, 0))
+	if got := current(); got != 4 {
+		t.Errorf("after coming back: kvno %d", got)
+	}
+}
+
+func TestFileConcurrentUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kt")
+	write(t, path, entry("a", 1, 18, 0))
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				kt, err := f.Current()
+				if err != nil || len(kt.Entries) != 1 {
+					t.Errorf("Current: %v", err)
+				}
+			}
+		})
+	}
+	for i := range uint32(20) {
+		write(t, path+".new", entry("a", 2+i, 18, 0))
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+}
+
+// MIT's klist reads what is written here.
+func TestKlistReads(t *testing.T) {
+	klist, err := exec.LookPath("klist")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("klist (krb5-user) is missing")
+		}
+		t.Skip("left out: klist (krb5-user) is missing")
+	}
+	path := filepath.Join(t.TempDir(), "kt")
+	e := entry("host/a.example", 300, 17, 1700000000)
+	e.Key = []byte("0123456789abcdef")
+	write(t, path, e, entry("alice", 2, 20, 1700000000))
+	out, err := exec.Command(klist, "-k", "-e", "-K", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{" 300 host/a.example@R (aes128-cts-hmac-sha1-96)  (0x30313233343536373839616263646566)", "   2 alice@R (aes256-cts-hmac-sha384-192)"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("klist prints no %q:\n%s", want, out)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, file := range []string{"ktutil.keytab", "ktadd.keytab", "holes.keytab"} {
+		f.Add(recorded(f, file))
+	}
+	f.Add(append([]byte{5, 1}, record(binary.NativeEndian, uint16(3), "R", "host", "a", uint32(1000), uint8(7), uint16(17), "k")...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		kt, err := Parse(data)
+		if err != nil {
+			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrVersion) {
+				t.Fatalf("error %v is neither", err)
+			}
+			return
+		}
+		out, err := kt.Append(nil)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		if len(out) > 3*len(data)+2 {
+			t.Fatalf("%d bytes became %d", len(data), len(out))
+		}
+		again, err := Parse(out)
+		if err != nil || !reflect.DeepEqual(again.Entries, kt.Entries) {
+			t.Fatalf("written and read again: %v\n%v\n%v", err, kt.Entries, again)
+		}
+	})
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "kt")
+	data := recorded(b, "ktadd.keytab")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		b.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := f.Current(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
