@@ -59,6 +59,8 @@ var errClosed = fmt.Errorf("the session is closed: %w", net.ErrClosed)
 // within the time limit.
 func carrying(err error, limit time.Duration) error {
 	switch {
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the server did not answer within %v: %w", limit, os.ErrDeadlineExceeded)
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -49,7 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitVerified
 	}
 	out := bufio.NewWriter(stdout)
-	err = o.run(ctx, &printer{out: out, quiet: o.quiet})
+	p := &printer{out: out, quiet: o.quiet}
+	err = o.run(ctx, p)
+	p.endLine() // an error has a line of its own
 	if ferr := out.Flush(); err == nil && ferr != nil {
 		err = &failure{doing: "writing standard output", err: ferr}
 	}

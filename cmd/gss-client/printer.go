@@ -12,8 +12,9 @@ import (
 // A printer prints what MIT's gss-client prints, word for word, for the scripts
 // that read it. A quiet one prints nothing.
 type printer struct {
-	out   *bufio.Writer
-	quiet bool
+	out     *bufio.Writer
+	quiet   bool
+	midLine bool
 }
 
 // trace prints how the context is being established. What was printed goes out
@@ -23,12 +24,23 @@ func (p *printer) trace() *client.Trace {
 		return nil
 	}
 	return &client.Trace{
-		TokenSending: func(size int) { fmt.Fprintf(p.out, "Sending init_sec_context token (size=%d)...", size) },
+		TokenSending: func(size int) {
+			fmt.Fprintf(p.out, "Sending init_sec_context token (size=%d)...", size)
+			p.midLine = true
+		},
 		TokenAwaited: func() {
 			fmt.Fprint(p.out, "continue needed...")
 			p.out.Flush()
 		},
-		TokenReceived: func(int) { fmt.Fprintln(p.out) },
+		TokenReceived: func(int) { p.endLine() },
+	}
+}
+
+// endLine ends the line that an establishment has begun.
+func (p *printer) endLine() {
+	if p.midLine {
+		fmt.Fprintln(p.out)
+		p.midLine = false
 	}
 }
 
@@ -52,6 +64,7 @@ func (p *printer) established(info gss.Info) {
 	if p.quiet {
 		return
 	}
+	p.midLine = false
 	fmt.Fprintln(p.out)
 	for _, f := range shownFlags {
 		if info.Flags&f.flag != 0 {
