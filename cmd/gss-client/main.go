@@ -48,12 +48,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "gss-client "+version())
 		return exitVerified
 	}
-	out := bufio.NewWriter(stdout)
-	p := &printer{out: out, quiet: o.quiet}
+	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet}
 	err = o.run(ctx, p)
 	p.endLine() // an error has a line of its own
-	if ferr := out.Flush(); err == nil && ferr != nil {
-		err = &failure{doing: "writing standard output", err: ferr}
+	if ferr := p.flush(); err == nil {
+		err = ferr
 	}
 	if err != nil {
 		complain(stderr, err)
@@ -145,5 +144,5 @@ func (o *options) call(ctx context.Context, cfg client.Config, msg []byte, p *pr
 	}
 	// All was verified: a server that is gone already takes nothing from that.
 	_ = session.Close()
-	return p.out.Flush()
+	return p.flush()
 }

@@ -105,3 +105,10 @@ func (p *printer) answered(verified bool) {
 		fmt.Fprintln(p.out, "Response received.")
 	}
 }
+
+func (p *printer) flush() error {
+	if err := p.out.Flush(); err != nil {
+		return &failure{doing: "writing standard output", err: err}
+	}
+	return nil
+}
