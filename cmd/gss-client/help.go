@@ -2,6 +2,7 @@ package main
 
 const help = `Usage: gss-client [options] host service message
        gss-client [options] host service -f file
+       gss-client [options] --size S host service
 
 Connect to a gss-server, establish a Kerberos security context with it, send
 the message encrypted, and verify the MIC of it that the server sends back.
@@ -35,18 +36,33 @@ Options, with one dash or two, go before the host; after the service only -f.
   --version    print the version
   --help       print this
 
+Any of these makes a load test of it, with -ccount connections of -mcount
+messages each, and prints throughput, latencies and errors at the end:
+
+  --concurrency C  keep C connections at a time (1)
+  --duration D     end after D, such as 30s; -ccount and -mcount, unless given,
+                   are then without bound
+  --rate R         send R messages a second over all connections, on a schedule
+                   from which latency counts, whether the server keeps up or not
+  --size S         send S bytes instead of a message on the command line
+  --json           print the summary as JSON, times in seconds
+
+Without --duration, -ccount is as large as --concurrency unless given. Ctrl-C
+ends the test and prints the summary.
+
 -spnego, -iakerb, -dce and -d (delegate) are not in this version yet: exit 2.
 
 Exit status:
   0  all that was asked for was done: every message was answered, and unless
      -nm or -na was given every MIC was verified
-  1  something failed
+  1  something failed, or was interrupted
   2  the command line makes no sense
 
 Examples:
   kinit alice && gss-client server.example.org host@server.example.org "hello"
   gss-client -port 5555 -seq -mcount 5 localhost host@localhost "five times"
   gss-client localhost host@localhost -f document.pdf
+  gss-client --concurrency 8 --duration 10s --size 1024 localhost host@localhost
   gss-client -nx -q ::1 host@localhost "readable, but protected"
 
 Environment: KRB5CCNAME names the credential cache, KRB5_CONFIG krb5.conf.

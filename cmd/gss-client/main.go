@@ -48,8 +48,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "gss-client "+version())
 		return exitVerified
 	}
-	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet}
-	err = o.run(ctx, p)
+	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load}
+	if o.load {
+		err = o.runLoad(ctx, p, stderr)
+	} else {
+		err = o.run(ctx, p)
+	}
 	p.endLine() // an error has a line of its own
 	if ferr := p.flush(); err == nil {
 		err = ferr

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,13 @@ type options struct {
 	timeout   time.Duration
 	version   bool
 
+	load        bool // any of the next five was given
+	concurrency int
+	duration    time.Duration
+	rate        float64
+	size        int
+	json        bool
+
 	host    string
 	service string
 	msg     string
@@ -76,6 +84,11 @@ func newFlags(o *options) *pflag.FlagSet {
 	fs.BoolVar(&o.nomic, "nm", false, "")
 	fs.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "")
 	fs.BoolVar(&o.version, "version", false, "")
+	fs.IntVar(&o.concurrency, "concurrency", 1, "")
+	fs.DurationVar(&o.duration, "duration", 0, "")
+	fs.Float64Var(&o.rate, "rate", 0, "")
+	fs.IntVar(&o.size, "size", 0, "")
+	fs.BoolVar(&o.json, "json", false, "")
 	fs.BoolP("help", "h", false, "")
 	return fs
 }
@@ -98,7 +111,10 @@ func parse(args []string) (*options, error) {
 	if o.version {
 		return o, nil
 	}
-	if err := o.positional(rest); err != nil {
+	for _, name := range []string{"concurrency", "duration", "rate", "size", "json"} {
+		o.load = o.load || fs.Changed(name)
+	}
+	if err := o.positional(rest, fs.Changed("size")); err != nil {
 		return nil, err
 	}
 	if err := o.check(fs); err != nil {
@@ -141,7 +157,8 @@ func splitFlags(fs *pflag.FlagSet, args []string) (flags, rest []string, err err
 
 // positional reads host, service and message. After the service -f with an
 // argument is the one option there is, as in Sun's client; "--" ends options.
-func (o *options) positional(rest []string) error {
+// Where the message is made up, none is given.
+func (o *options) positional(rest []string, madeUp bool) error {
 	literal := len(rest) > 0 && rest[0] == "--"
 	if literal {
 		rest = rest[1:]
@@ -153,6 +170,14 @@ func (o *options) positional(rest []string) error {
 			rest = append(rest[:2:2], rest[3:]...)
 		case "--":
 			rest = append(rest[:2:2], rest[3:]...)
+		}
+	}
+	if madeUp {
+		if len(rest) > 2 || o.file {
+			return usage("--size makes the message up: none is to be given, nor -f", hintHelp)
+		}
+		if len(rest) == 2 {
+			rest = append(rest, "")
 		}
 	}
 	switch {
@@ -203,7 +228,7 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	case o.v1 && (o.noauth || o.nowrap || o.nomic):
 		return usage("-v1 goes without -na, -nw and -nm: that framing has no flags to tell the server of them", "")
 	}
-	return nil
+	return o.checkLoad(fs)
 }
 
 func (o *options) checkMechanism() error {
@@ -247,6 +272,9 @@ func (o *options) contextFlags() gss.Flags {
 
 // message is what is to be sent: the last argument, or its file's content.
 func (o *options) message() ([]byte, error) {
+	if o.size > 0 {
+		return bytes.Repeat([]byte{'x'}, o.size), nil
+	}
 	if !o.file {
 		return []byte(o.msg), nil
 	}
