@@ -27,18 +27,17 @@ func (x *exchange) establish(ctx context.Context, first []byte) error {
 		}
 		return fmt.Errorf("accepting context: %w", err)
 	}
-	x.sec = sec
-	if x.out == nil && !x.session.Logs(logrus.WarnLevel) {
-		x.sequenced = sec.Inquire().Flags&gss.Sequencing != 0
-		return nil
+	info := sec.Inquire()
+	x.sec, x.delegated = sec, info.Delegated
+	x.sequenced = info.Flags&gss.Sequencing != 0
+	if x.out != nil || x.session.Logs(logrus.WarnLevel) {
+		x.show(info)
 	}
-	x.show(sec.Inquire())
 	return nil
 }
 
 // show prints and logs whose context it is.
 func (x *exchange) show(info gss.Info) {
-	x.sequenced = info.Flags&gss.Sequencing != 0
 	var local string
 	var lerr error
 	if x.cfg.LocalName != nil {

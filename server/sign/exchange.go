@@ -18,8 +18,9 @@ type exchange struct {
 	session *server.Session
 	conn    *token.Conn
 
-	sec       gss.Context // nil: unauthenticated
-	sequenced bool        // Sequencing was negotiated
+	sec       gss.Context    // nil: unauthenticated
+	delegated gss.Credential // nil: none
+	sequenced bool           // Sequencing was negotiated
 
 	msg  []byte                           // being answered
 	fill func(dst []byte) ([]byte, error) // appendMIC, made once
@@ -174,8 +175,12 @@ func (x *exchange) sendMIC() error {
 
 func (x *exchange) appendMIC(dst []byte) ([]byte, error) { return x.sec.MIC(dst, x.msg) }
 
-// release ends the context, on every way out.
+// release ends the context, on every way out, and the credential that came with
+// it, which nothing here has a use for.
 func (x *exchange) release() {
+	if x.delegated != nil {
+		_ = x.delegated.Release() // held in memory, and nobody could do anything
+	}
 	if x.sec != nil {
 		x.sec.Delete()
 	}
