@@ -21,8 +21,7 @@ func (x *exchange) establish(ctx context.Context, first []byte) error {
 	}
 	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, nil)
 	if err != nil {
-		var status *gss.Error
-		if errors.As(err, &status) {
+		if _, ok := errors.AsType[*gss.Error](err); ok {
 			return x.fail("accepting context", err)
 		}
 		return fmt.Errorf("accepting context: %w", err)
@@ -60,8 +59,7 @@ func (x *exchange) show(info gss.Info) {
 // fail prints and notes the status of a GSS-API call that failed.
 func (x *exchange) fail(doing string, err error) error {
 	x.out.status(doing, err)
-	var status *gss.Error
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*gss.Error](err); ok {
 		x.session.Note("major", status.Major.Error())
 		x.session.Note("minor", status.Minor)
 		if status.Hint != "" {

@@ -31,7 +31,7 @@ type exchange struct {
 // garbage collector.
 var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 
-const maxKept = 64 << 10
+const maxKept = 1 << 20
 
 var errUnauthenticated = errors.New("unauthenticated client requested authenticated services")
 
@@ -163,14 +163,13 @@ func (x *exchange) unwrap(buf *[]byte, data []byte) (sealed bool, err error) {
 
 func (x *exchange) sendMIC() error {
 	err := x.conn.WriteFrameFunc(token.MIC, x.fill)
-	var status *gss.Error
-	switch {
-	case errors.As(err, &status):
-		return x.fail("signing message", err)
-	case err != nil:
-		return fmt.Errorf("sending MIC: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := errors.AsType[*gss.Error](err); ok {
+		return x.fail("signing message", err)
+	}
+	return fmt.Errorf("sending MIC: %w", err)
 }
 
 func (x *exchange) appendMIC(dst []byte) ([]byte, error) { return x.sec.MIC(dst, x.msg) }
