@@ -35,6 +35,7 @@ func newBenchSite(b testing.TB) (address string, alice *krb5.Initiator) {
 			b.Fatal(err)
 		}
 	}
+	b.Setenv("KRB5RCACHEDIR", b.TempDir())
 	realm, err := gsstest.NewRealm(gsstest.Config{Name: "R.TEST"})
 	check(err)
 	b.Cleanup(func() { realm.Close() })

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KRB5_CONFIG", realm.conf)
 			env.Setenv("KRB5_KTNAME", realm.keytab)
+			env.Setenv("KRB5RCACHEDIR", env.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -94,7 +95,7 @@ func newRealm(t *testing.T) *realm {
 }
 
 func (r *realm) env() []string {
-	return append(os.Environ(), "KRB5_CONFIG="+r.conf, "KRB5_KTNAME="+r.keytab)
+	return append(os.Environ(), "KRB5_CONFIG="+r.conf, "KRB5_KTNAME="+r.keytab, "KRB5RCACHEDIR="+filepath.Dir(r.conf))
 }
 
 // A process is our gss-server, running.

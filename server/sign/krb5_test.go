@@ -86,6 +86,7 @@ func newSite(t testing.TB) *site {
 			t.Fatal(err)
 		}
 	}
+	t.Setenv("KRB5RCACHEDIR", t.TempDir())
 	realm, err := gsstest.NewRealm(gsstest.Config{Name: "R.TEST"})
 	check(err)
 	t.Cleanup(func() { realm.Close() })
