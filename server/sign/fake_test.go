@@ -29,6 +29,7 @@ func (f *fake) Mechanism() gss.OID { return fakeMech }
 func (f *fake) Accept(*gss.ChannelBindings) (gss.Context, error) { return &fakeContext{fake: f}, nil }
 
 type fakeContext struct {
+	gss.Context // of what the protocol does not call
 	*fake
 	established bool
 }
