@@ -22,14 +22,6 @@ type fake struct {
 	deleted *int
 }
 
-// delegated is a credential that a client delegated.
-type delegated struct {
-	gss.Credential // for what is not called
-	released       *int
-}
-
-func (d delegated) Release() error { *d.released++; return nil }
-
 const fakeMech gss.OID = "\x2a\x03"
 
 func (f *fake) Mechanism() gss.OID { return fakeMech }
@@ -37,7 +29,7 @@ func (f *fake) Mechanism() gss.OID { return fakeMech }
 func (f *fake) Accept(*gss.ChannelBindings) (gss.Context, error) { return &fakeContext{fake: f}, nil }
 
 type fakeContext struct {
-	gss.Context // for what is not called
+	gss.Context // of what the protocol does not call
 	*fake
 	established bool
 }
@@ -66,12 +58,7 @@ func (c *fakeContext) Inquire() gss.Info {
 	if name == "" {
 		name = "alice@R"
 	}
-	var cred gss.Credential
-	if c.flags&gss.Delegation != 0 {
-		cred = delegated{released: c.deleted}
-	}
 	return gss.Info{
-		Delegated: cred,
 		Mechanism: fakeMech, Initiator: gss.MechanismName(fakeMech, gss.NTKrb5Principal, name),
 		Established: true, Flags: c.flags, Expires: time.Unix(2e9, 0),
 	}
