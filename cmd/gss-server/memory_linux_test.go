@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ func TestIdleMemory(t *testing.T) {
 	for range conns {
 		s := establish(t, alice, p.address)
 		s.sign(t, strings.Repeat("x", 1024))
+		if err := s.conn.(*net.TCPConn).SetLinger(0); err != nil { // no port is held after the test
+			t.Fatal(err)
+		}
 	}
 	status := read(t, fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	var kb int
