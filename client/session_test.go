@@ -147,7 +147,7 @@ func TestHostile(t *testing.T) {
 		{fault: clienttest.SkippedMIC, flags: replay, calls: 3},
 		{fault: clienttest.NoMIC, step: client.Receiving, text: "the server answered by a frame with NOOP, not MIC"},
 		{fault: clienttest.HugeMIC, step: client.Receiving, text: "longer than the limit"},
-		{fault: clienttest.LateError, step: client.Receiving, text: "it refused the context"},
+		{fault: clienttest.LateError, step: client.Initializing, text: "it refused the context"},
 	} {
 		t.Run(fmt.Sprint(tc.fault, tc.flags), func(t *testing.T) {
 			_, cfg := r.serve(t, tc.fault)
