@@ -166,13 +166,12 @@ func (n *initiateNegotiation) proceed(resp *negTokenResp, first bool) ([]byte, e
 func (n *initiateNegotiation) finish(resp *negTokenResp, out []byte) (reply []byte, done bool, err error) {
 	inner := n.candidates[0]
 	next := negTokenResp{state: acceptIncomplete, token: out}
-	if !inner.Established() {
-		switch {
-		case resp.mic != nil:
-			return n.reject(nil, defective(errEarlyMIC))
-		case resp.state == acceptCompleted:
-			return n.reject(nil, defective(errors.New("accept-completed before the mechanism's context stands")))
-		}
+	switch {
+	case resp.state == acceptCompleted && (len(out) > 0 || !inner.Established()):
+		return n.reject(nil, defective(errors.New("accept-completed before the mechanism's last token")))
+	case !inner.Established() && resp.mic != nil:
+		return n.reject(nil, defective(errEarlyMIC))
+	case !inner.Established():
 		return next.marshal(), false, nil
 	}
 	last := len(out) > 0 // this side sends the mechanism's last token: case (c), otherwise (b)
