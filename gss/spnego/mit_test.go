@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,75 @@ func TestMITClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An acceptor may ask for the MICs when it need not (RFC 4178, section 4.2.2).
+// Ours never does, but only so does MIT's client, which offers Kerberos alone,
+// come to make and verify them with an acceptor of ours.
+func TestMITClientMIC(t *testing.T) {
+	mitrealm.Need(t, "gss-client")
+	realm := mitrealm.New(t, mitrealm.Config{})
+	k := mitKerberos(t, realm)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	a, err := NewAcceptor(k.acceptor(t))
+	must(t, err)
+	served := make(chan error, 1)
+	d := &demanding{Acceptor: a}
+	go func() { served <- serveSample(l, d) }()
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := output(ctx, realm.Command("gss-client", "-port", port, "-spnego", host, service, "hello"))
+	if err != nil || !strings.Contains(out, "Signature verified.") {
+		t.Errorf("gss-client: %v\n%s", err, out)
+	}
+	must(t, l.Close())
+	if err := <-served; err != nil {
+		t.Errorf("our end: %v", err)
+	}
+	if !d.mic.sent || !d.mic.verified {
+		t.Errorf("MIC sent %t, verified %t", d.mic.sent, d.mic.verified)
+	}
+}
+
+// demanding is an acceptor that requires MICs whatever is chosen.
+type demanding struct {
+	*Acceptor
+	mic *micExchange // of the last context
+}
+
+func (d *demanding) Accept(bindings *gss.ChannelBindings) (gss.Context, error) {
+	n := &demandingNegotiation{acceptNegotiation{acceptor: d.Acceptor, bindings: bindings}}
+	d.mic = &n.mic
+	return &secContext{neg: n}, nil
+}
+
+type demandingNegotiation struct{ acceptNegotiation }
+
+// step is acceptNegotiation's, but for the first message.
+func (n *demandingNegotiation) step(token []byte) (reply []byte, done bool, err error) {
+	if n.chosen != nil {
+		return n.acceptNegotiation.step(token)
+	}
+	_, message, err := unframe(token)
+	if err != nil {
+		return nil, false, err
+	}
+	init, err := parseNegTokenInit(message)
+	if err != nil {
+		return nil, false, err
+	}
+	next := negTokenResp{state: requestMIC, mech: init.mechs[0]}
+	n.mic = micExchange{required: true, mechList: slices.Clone(init.mechList)}
+	if n.chosen, err = n.acceptor.mechs[init.mechs[0]].Accept(n.bindings); err != nil {
+		return nil, false, err
+	}
+	if next.token, err = n.chosen.Step(init.token); err != nil {
+		return nil, false, err
+	}
+	return n.finish(next, init.mic)
 }
 
 func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
