@@ -38,6 +38,14 @@ type Request struct {
 	Bindings *ChannelBindings // of the channel that carries the tokens; nil when it has none
 }
 
+// A PRFKey says which key PseudoRandom uses (RFC 4401, section 3).
+type PRFKey int
+
+const (
+	PRFKeyFull    PRFKey = iota // the key of the established context
+	PRFKeyPartial               // the key that stands before the acceptor's contribution
+)
+
 // A Context is one end of a security context. Step establishes it, the
 // per-message calls then protect messages. One goroutine steps; the
 // per-message calls, Inquire and Delete may be made by many at once.
@@ -74,6 +82,23 @@ type Context interface {
 	// spare capacity of dst must not overlap.
 	Unwrap(dst, token []byte) (msg []byte, sealed bool, err error)
 
+	// WrapSizeLimit gives the length of the longest message whose Wrap token
+	// has at most size octets (GSS_Wrap_size_limit).
+	WrapSizeLimit(size int, seal bool) (int, error)
+
+	// PseudoRandom derives n octets from the context's key and input; both
+	// ends get the same (GSS_Pseudo_random, RFC 4401).
+	PseudoRandom(key PRFKey, input []byte, n int) ([]byte, error)
+
+	// SessionKey gives a copy of the key that per-message tokens are made
+	// with, for protocols that derive their own from it, such as SMB.
+	SessionKey() ([]byte, error)
+
+	// Export gives the context as a token, from which the mechanism can import
+	// it in this or another process (GSS_Export_sec_context). The token holds
+	// keys: keep it as secret as those. Afterwards this context is deleted.
+	Export() ([]byte, error)
+
 	// Delete ends the context and wipes its keys as far as Go allows
 	// (GSS_Delete_sec_context). Deleting twice does nothing.
 	Delete()
@@ -88,6 +113,11 @@ type Info struct {
 	Established bool
 	Flags       Flags
 	Expires     time.Time // when the context ends; zero: never
+
+	// Delegated is the credential that the initiator delegated, on the
+	// acceptor's side; nil when there is none. Its mechanism's package says
+	// what can be done with it.
+	Delegated Credential
 }
 
 // Peer is the name of the other side.

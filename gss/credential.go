@@ -1,5 +1,17 @@
 package gss
 
+import "time"
+
+// A Credential is what one proves oneself with (RFC 2743, section 1.1.1). This
+// is what mechanisms' credentials have in common and what [Info] can carry;
+// each is acquired and used by its own mechanism's package.
+type Credential interface {
+	Name() Name
+	Usage() Usage
+	Expires() (time.Time, error) // when it can initiate no more; zero: never
+	Release() error
+}
+
 // Usage says what a credential is for (RFC 2743, section 2.1.1).
 type Usage int
 

@@ -7,16 +7,18 @@ import "strings"
 type Flags uint32
 
 const (
-	Delegation      Flags = 0x1   // the initiator's credential is delegated
-	Mutual          Flags = 0x2   // the acceptor proves who it is, too
-	ReplayDetection Flags = 0x4   // duplicate per-message tokens are found
-	Sequencing      Flags = 0x8   // tokens out of order are found, too
-	Confidentiality Flags = 0x10  // Wrap can seal
-	Integrity       Flags = 0x20  // MIC and Wrap are available
-	Anonymous       Flags = 0x40  // the initiator's name is not shown
-	ProtReady       Flags = 0x80  // per-message calls already work
-	Transferable    Flags = 0x100 // the context can be exported
-	ChannelBound    Flags = 0x800 // both sides' channel bindings were equal
+	Delegation       Flags = 0x1    // the initiator's credential is delegated
+	Mutual           Flags = 0x2    // the acceptor proves who it is, too
+	ReplayDetection  Flags = 0x4    // duplicate per-message tokens are found
+	Sequencing       Flags = 0x8    // tokens out of order are found, too
+	Confidentiality  Flags = 0x10   // Wrap can seal
+	Integrity        Flags = 0x20   // MIC and Wrap are available
+	Anonymous        Flags = 0x40   // the initiator's name is not shown
+	ProtReady        Flags = 0x80   // per-message calls already work
+	Transferable     Flags = 0x100  // the context can be exported
+	ChannelBound     Flags = 0x800  // both sides' channel bindings were equal
+	DelegationPolicy Flags = 0x8000 // Delegation only to services that the KDC marks ok-as-delegate (RFC 5896)
+	DCEStyle         Flags = 0x1000 // three legs without framing, as DCE RPC has it (MS-KILE)
 )
 
 // DefaultFlags are what a [Request] that names none asks for.
@@ -36,6 +38,8 @@ var flagNames = []struct {
 	{ProtReady, "GSS_C_PROT_READY_FLAG"},
 	{Transferable, "GSS_C_TRANS_FLAG"},
 	{ChannelBound, "GSS_C_CHANNEL_BOUND_FLAG"},
+	{DCEStyle, "GSS_C_DCE_STYLE"},
+	{DelegationPolicy, "GSS_C_DELEG_POLICY_FLAG"},
 }
 
 // Names gives the RFC 2744 names of the flags that are set, in the order of

@@ -7,7 +7,8 @@
 set -eu
 bin=$(cd "$1" && pwd)
 dir=$(mktemp -d)
-kdc= server=
+kdc=''
+server=''
 
 stop() { # stop PID: asks a process to end, and waits until it has
 	kill "$1" 2>/dev/null || true
@@ -49,6 +50,7 @@ kdc=$!
 ready gss-testkdc $kdc '^ready$' kdc.out
 show kdc "$dir/kdc.out"
 eval "$(grep '^export ' "$dir/kdc.out")"
+export KRB5RCACHEDIR="$dir" # the replay cache goes with the rest
 
 say "The server, with the service's keytab:"
 echo '  $ gss-server --listen 127.0.0.1:0 host@localhost'
@@ -67,12 +69,14 @@ echo "  $ gss-client -port $port localhost host@localhost hello"
 show client "$dir/client.out"
 grep -qx 'Signature verified\.' "$dir/client.out" || fail 'no signature was verified'
 
-pid=$server server=
+pid=$server
+server=''
 stop "$pid" || fail "gss-server: exit status $?"
 say 'What the server said meanwhile:'
 show server "$dir/server.out"
 show 'server log' "$dir/server.err"
 grep -q 'Received message: "hello"' "$dir/server.out" || fail 'the message did not reach the server'
-pid=$kdc kdc=
+pid=$kdc
+kdc=''
 stop "$pid" || fail "gss-testkdc: exit status $?"
 say 'Signed by the server, verified by the client.'

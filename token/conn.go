@@ -21,9 +21,9 @@ const (
 	maxLimit = math.MaxInt32 - maxHeader
 )
 
-// Config is what a Conn can be told. The zero Config is that of an acceptor.
+// Config is what a Conn can be told.
 type Config struct {
-	Version   Version // Detect if zero; an initiator writes first, and so names V1 or V2
+	Version   Version // Detect if zero; an initiator of version 1 names V1
 	MaxLength int     // longest data of a frame, in bytes; DefaultMaxLength if zero; version 1 itself has no more than 2^24-1
 }
 
@@ -44,7 +44,7 @@ type Conn struct {
 	out     output
 }
 
-// NewConn returns an acceptor's Conn, with the zero [Config].
+// NewConn returns a Conn with the zero [Config]: an acceptor's, or an initiator's of version 2.
 func NewConn(rw io.ReadWriter) *Conn {
 	return newConn(rw, Detect, DefaultMaxLength)
 }
@@ -69,7 +69,7 @@ func newConn(rw io.ReadWriter, v Version, maxLength int) *Conn {
 	return c
 }
 
-// Version gives the version of the frames, or [Detect] as long as nothing has been read to tell it from.
+// Version gives the version of the frames, or [Detect] as long as nothing was read or written.
 func (c *Conn) Version() Version { return Version(c.version.Load()) }
 
 // limit is the longest data of a frame of version v.

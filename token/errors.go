@@ -18,10 +18,6 @@ func (truncated) Unwrap() error { return io.ErrUnexpectedEOF }
 // ErrNoFlags says that a version 2 frame has no flags: read, it is most likely the start of a version 1 token.
 var ErrNoFlags = errors.New("token: version 2 frame without flags (does the peer speak version 1?)")
 
-// ErrUndetected says that a Conn with version [Detect] was to write before it had read the peer's first byte. Whoever
-// writes first chooses the version.
-var ErrUndetected = errors.New("token: nothing read yet to detect the peer's version from; set the version to write first")
-
 // A TooLongError says that the data of a frame is longer than the limit. Nothing was allocated for it or written of it.
 type TooLongError struct {
 	Length int64 // bytes, as the header says, or of the data to be written

@@ -43,7 +43,7 @@ func (f Flags) String() string {
 type Version int
 
 const (
-	Detect Version = iota // learn the version from the first byte that the peer sends; for acceptors
+	Detect Version = iota // the version of the first byte that the peer sends; 2 if the first frame is written
 	V1                    // length, data
 	V2                    // flags, length, data
 )

@@ -16,8 +16,8 @@ type output struct {
 // WriteFrame writes a frame by one Write, so that it leaves in one segment if it can. Version 1 has no place for flags and
 // sends none.
 //
-// It returns [ErrUndetected] if the version is not known yet, [ErrNoFlags] if version 2 is given none, and a [*TooLongError]
-// if data is longer than the limit: nothing was written then. Any error of the stream is final.
+// It returns [ErrNoFlags] if version 2 is given none, and a [*TooLongError] if data is longer than the limit: nothing was
+// written then. Any error of the stream is final.
 func (c *Conn) WriteFrame(flags Flags, data []byte) error {
 	header, err := c.checkWrite(flags)
 	if err != nil {
@@ -62,12 +62,11 @@ func (c *Conn) WriteFrameFunc(flags Flags, fill func(dst []byte) ([]byte, error)
 
 // checkWrite gives the size of the header of the next frame if one with flags can be written now.
 func (c *Conn) checkWrite(flags Flags) (header int, err error) {
+	c.version.CompareAndSwap(int32(Detect), int32(V2)) // who writes first chooses
 	v := c.Version()
 	switch {
 	case c.out.failure != nil:
 		return 0, c.out.failure
-	case v == Detect:
-		return 0, ErrUndetected
 	case v == V2 && flags == 0:
 		return 0, ErrNoFlags
 	}

@@ -51,6 +51,18 @@ func TestWriteFrame(t *testing.T) {
 	}
 }
 
+// Who writes before anything was read chooses version 2.
+func TestWriteFirst(t *testing.T) {
+	s := &stream{Reader: bytes.NewReader(v2(token.Context, []byte("reply")))}
+	c := token.NewConn(s)
+	if err := c.WriteToken([]byte("hello")); err != nil || c.Version() != token.V2 {
+		t.Fatalf("version %s, %v", c.Version(), err)
+	}
+	if tok, err := c.ReadToken(); err != nil || string(tok) != "reply" {
+		t.Errorf("%q, %v", tok, err)
+	}
+}
+
 // What is refused leaves nothing on the stream, and the Conn as good as before.
 func TestWriteFrameRefused(t *testing.T) {
 	never := errors.New("no message today")
@@ -61,9 +73,6 @@ func TestWriteFrameRefused(t *testing.T) {
 		write   func(*token.Conn) error
 		want    error
 	}{
-		{"version unknown", token.Detect, 0, func(c *token.Conn) error { return c.WriteFrame(token.Data, nil) }, token.ErrUndetected},
-		{"version unknown, token", token.Detect, 0, func(c *token.Conn) error { return c.WriteToken(nil) }, token.ErrUndetected},
-		{"version unknown, func", token.Detect, 0, func(c *token.Conn) error { return c.WriteFrameFunc(token.Data, nil) }, token.ErrUndetected},
 		{"no flags", token.V2, 0, func(c *token.Conn) error { return c.WriteFrame(0, nil) }, token.ErrNoFlags},
 		{"no flags, func", token.V2, 0, func(c *token.Conn) error { return c.WriteFrameFunc(0, nil) }, token.ErrNoFlags},
 		{"fill fails", token.V2, 0, func(c *token.Conn) error {

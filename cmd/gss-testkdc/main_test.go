@@ -3,6 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +70,68 @@ func TestServe(t *testing.T) {
 				t.Error("printed a password")
 			}
 		})
+	}
+}
+
+// TestPortTaken says what to do about a port that another program has.
+func TestPortTaken(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"--dir", t.TempDir(), "--listen", other.Addr().String()}, &stdout, &stderr)
+	if code != exitFailure || stdout.Len() != 0 {
+		t.Errorf("exit code %d, printed %q", code, &stdout)
+	}
+	for _, want := range []string{"gss-testkdc: starting the realm: ", "address already in use", "hint: another program has the port"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("%q is missing from %q", want, &stderr)
+		}
+	}
+}
+
+// TestReport shows requests on standard error, and none with --quiet.
+func TestReport(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		ctx, stop := context.WithCancel(t.Context())
+		out, in := io.Pipe()
+		var stderr bytes.Buffer
+		code := make(chan int, 1)
+		args := []string{"--dir", t.TempDir(), "--service", "host/localhost"}
+		if quiet {
+			args = append(args, "--quiet")
+		}
+		go func() { code <- run(ctx, args, in, &stderr) }()
+		var conf string
+		for lines := bufio.NewScanner(out); lines.Scan() && lines.Text() != "ready"; {
+			if path, ok := strings.CutPrefix(lines.Text(), "export KRB5_CONFIG="); ok {
+				conf = strings.Trim(path, "'")
+			}
+		}
+		content, err := os.ReadFile(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, addr, _ := strings.Cut(string(content), "\tkdc = ")
+		addr, _, _ = strings.Cut(addr, "\n")
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("\x00\x00\x00\x04junk")); err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, conn) // until the KDC has closed it
+		stop()
+		if got := <-code; got != exitOK {
+			t.Errorf("exit code %d", got)
+		}
+		if got := strings.Contains(stderr.String(), `msg="no ticket issued"`); got == quiet {
+			t.Errorf("quiet %v: %q", quiet, &stderr)
+		}
 	}
 }
 

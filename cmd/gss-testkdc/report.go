@@ -8,6 +8,9 @@ import (
 	"github.com/countersign-go/countersign/gss/gsstest"
 )
 
+// preauthRequired is RFC 4120's KDC_ERR_PREAUTH_REQUIRED, a step of every login.
+const preauthRequired = 25
+
 // reporter logs requests as they were answered.
 type reporter struct{ log *logrus.Logger }
 
@@ -26,9 +29,12 @@ func (r reporter) report(e gsstest.Event) {
 		}
 	}
 	entry := r.log.WithFields(fields)
-	if e.Err != nil {
+	switch {
+	case e.Err == nil:
+		entry.Info("ticket issued")
+	case e.Code == preauthRequired:
+		entry.Info("pre-authentication demanded")
+	default:
 		entry.WithError(e.Err).Warn("no ticket issued")
-		return
 	}
-	entry.Info("ticket issued")
 }

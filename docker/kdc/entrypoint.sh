@@ -73,6 +73,8 @@ for service in ${KRB5_SERVICES:-}; do add "$service" -randkey; done
 add health -randkey
 extract $state/health.keytab root health
 if [ -n "${KRB5_KEYTAB:-}" ]; then
+	: "${KRB5_SERVICES:?is not set, but KRB5_KEYTAB is}"
+	# shellcheck disable=SC2086 # a list
 	extract "$KRB5_KEYTAB" "${KRB5_KEYTAB_UID:-0}" $KRB5_SERVICES
 fi
 if [ -n "${KRB5_CONF:-}" ]; then

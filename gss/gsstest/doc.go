@@ -18,7 +18,7 @@
 // # How a request flows
 //
 // listen.go reads a datagram or a length-prefixed record and hands it to
-// answer (request.go), which is the only fence against panics. Its shape is
+// answer (request.go), which holds the only fence against panics. Its shape is
 // checked (shape.go), gokrb5 decodes it, and as.go or tgs.go carries out the
 // exchange of RFC 4120, sections 3.1 and 3.3. Both end in seal (ticket.go),
 // which [Realm.MintTicket] shares, so a ticket minted for a hostile test

@@ -56,8 +56,8 @@ type Stats struct {
 	AS, TGS   uint64 // requests of each exchange that could be decoded
 	UDP, TCP  uint64 // requests over each transport, whatever their content
 	Errors    uint64 // requests answered with a KRB-ERROR
-	Malformed uint64 // requests that could not be decoded, and oversized records
-	Panics    uint64 // requests on which gokrb5 or a callback panicked
+	Malformed uint64 // requests that could not be decoded, truncated and oversized records
+	Panics    uint64 // requests on which gokrb5 or Config.Time panicked
 }
 
 // Stats returns the counters as they stand.
@@ -73,7 +73,8 @@ func (r *Realm) count(update func(*Stats)) {
 	update(&r.stats)
 }
 
-// An Event tells of one request that the KDC has dealt with.
+// An Event tells of one request that the KDC has dealt with. Its fields come from
+// the client and are to be quoted before they are shown.
 type Event struct {
 	Transport string   // "udp" or "tcp"
 	Peer      net.Addr // who asked

@@ -44,8 +44,9 @@ type Config struct {
 	// goroutines.
 	Time func() time.Time
 
-	// OnEvent, when not nil, is told of every request after it was answered. It
-	// is called from several goroutines and should not block.
+	// OnEvent, when not nil, is told of every request when its fate is decided,
+	// right before the reply is sent. It is called from several goroutines, and a
+	// client waits for as long as it takes.
 	OnEvent func(Event)
 }
 

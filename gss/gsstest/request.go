@@ -17,8 +17,7 @@ type exchange struct {
 	realm  *Realm
 	faults Faults
 	now    time.Time // UTC, by the KDC's clock
-	peer   net.Addr
-	event  Event
+	event  *Event
 
 	// For the KRB-ERROR, once known.
 	client  types.PrincipalName
@@ -35,7 +34,7 @@ type refusal struct {
 }
 
 func (e *refusal) Error() string {
-	text := fmt.Sprintf("%s (%s)", e.text, errorcode.Lookup(e.code))
+	text := fmt.Sprintf("%s: %s", e.text, errorcode.Lookup(e.code))
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
 	}
@@ -50,18 +49,8 @@ func refuseBecause(code int32, text string, cause error) error {
 	return &refusal{code: code, text: text, cause: cause}
 }
 
-// answer deals with one request and returns the reply, or nil for none. It is
-// the fence: a panic below it costs this request alone.
-func (r *Realm) answer(request []byte, transport string, peer net.Addr) (reply []byte) {
-	event := Event{Transport: transport, Peer: peer}
-	defer func() {
-		if p := recover(); p != nil {
-			reply = nil
-			r.count(func(s *Stats) { s.Panics++ })
-			event.Err = fmt.Errorf("panic while answering: %v", p)
-			r.report(event)
-		}
-	}()
+// answer deals with one request and returns the reply, or nil for none.
+func (r *Realm) answer(request []byte, transport string, peer net.Addr) []byte {
 	r.count(func(s *Stats) {
 		if transport == "udp" {
 			s.UDP++
@@ -69,34 +58,46 @@ func (r *Realm) answer(request []byte, transport string, peer net.Addr) (reply [
 			s.TCP++
 		}
 	})
-	x := &exchange{realm: r, faults: r.currentFaults(), now: r.now(), peer: peer, event: event}
+	event := Event{Transport: transport, Peer: peer}
+	reply := r.fenced(request, &event)
+	r.report(event)
+	return reply
+}
+
+// fenced is the fence: a panic below it costs this request alone.
+func (r *Realm) fenced(request []byte, event *Event) (reply []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply = nil
+			event.Err = fmt.Errorf("panic while answering: %v", p)
+			r.count(func(s *Stats) { s.Panics++ })
+		}
+	}()
+	x := &exchange{realm: r, faults: r.currentFaults(), now: r.now(), event: event}
 	if x.faults.Drop {
-		x.event.Err = errors.New("dropped as ordered")
-		r.report(x.event)
+		event.Err = errors.New("dropped as ordered")
 		return nil
 	}
 	reply, err := x.run(request)
-	if err == nil && transport == "udp" && (x.faults.TooBigForUDP || len(reply) > maxDatagram) {
+	if err == nil && event.Transport == "udp" && (x.faults.TooBigForUDP || len(reply) > maxDatagram) {
 		err = refuse(errorcode.KRB_ERR_RESPONSE_TOO_BIG, "RESPONSE_TOO_BIG")
 	}
 	var refused *refusal
-	if err != nil && x.event.Exchange != "" && !errors.As(err, &refused) {
+	if err != nil && event.Exchange != "" && !errors.As(err, &refused) {
 		err = refuseBecause(errorcode.KRB_ERR_GENERIC, "INTERNAL_ERROR", err)
 	}
-	event = x.event
 	event.Client = displayName(x.client, x.crealm)
 	event.Service = displayName(x.service, r.config.Name)
 	event.Err = err
 	switch {
 	case errors.As(err, &refused):
-		reply = x.krbError(refused)
 		event.Code = refused.code
 		r.count(func(s *Stats) { s.Errors++ })
+		return x.krbError(refused)
 	case err != nil:
-		r.malformed(transport, peer, err)
+		r.count(func(s *Stats) { s.Malformed++ })
 		return nil
 	}
-	r.report(event)
 	return reply
 }
 

@@ -130,7 +130,7 @@ func (x *exchange) readAPReq(offered types.PADataSequence, body []byte) (message
 	if x.now.Sub(tgt.EndTime) > clockSkew {
 		return fail(errorcode.KRB_AP_ERR_TKT_EXPIRED, "PROCESS_TGS", errors.New("ticket expired"))
 	}
-	if len(tgt.CAddr) > 0 && !tgt.CAddr.Contains(hostAddress(x.peer)) {
+	if len(tgt.CAddr) > 0 && !tgt.CAddr.Contains(hostAddress(x.event.Peer)) {
 		return fail(errorcode.KRB_AP_ERR_BADADDR, "PROCESS_TGS", errors.New("ticket is for another address"))
 	}
 	return tgt, auth, nil
@@ -184,6 +184,9 @@ func (x *exchange) derivedTicket(body messages.KDCReqBody, tgt messages.EncTicke
 		err = x.renewTimes(&part, &granted, body, tgt)
 	} else if err = x.setTimes(&part, &granted, body); err == nil {
 		part.EndTime = earlier(part.EndTime, tgt.EndTime)
+		if !part.EndTime.After(part.StartTime) { // within the skew only
+			return part, refuse(errorcode.KRB_AP_ERR_TKT_EXPIRED, "TKT_EXPIRED")
+		}
 		if !tgt.RenewTill.IsZero() && !part.RenewTill.IsZero() {
 			part.RenewTill = earlier(part.RenewTill, tgt.RenewTill)
 		}

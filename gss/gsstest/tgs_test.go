@@ -46,6 +46,7 @@ func TestTGSRefusals(t *testing.T) {
 		{name: "short subkey", change: func(a auth, _ body) { a.SubKey = types.EncryptionKey{KeyType: 18, KeyValue: []byte{1}} }, want: errorcode.KDC_ERR_ETYPE_NOSUPP},
 		{name: "RC4 subkey", change: func(a auth, _ body) { a.SubKey = types.EncryptionKey{KeyType: 23, KeyValue: make([]byte, 16)} }, want: errorcode.KDC_ERR_ETYPE_NOSUPP},
 		{name: "expired", tgt: TicketOptions{AuthTime: now.Add(-11 * time.Hour)}, want: errorcode.KRB_AP_ERR_TKT_EXPIRED},
+		{name: "just expired", tgt: TicketOptions{EndTime: now.Add(-time.Minute), AuthTime: now.Add(-time.Hour)}, want: errorcode.KRB_AP_ERR_TKT_EXPIRED},
 		{name: "not yet valid", tgt: TicketOptions{StartTime: now.Add(time.Hour)}, want: errorcode.KRB_AP_ERR_TKT_NYV},
 		{name: "invalid", tgt: TicketOptions{Flags: Invalid}, want: errorcode.KRB_AP_ERR_TKT_NYV},
 		{name: "wrong key", tgt: TicketOptions{Key: wrong}, want: errorcode.KRB_AP_ERR_BAD_INTEGRITY},

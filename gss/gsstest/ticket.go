@@ -17,7 +17,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 )
 
-// TicketFlags are the flags of RFC 4120, section 2 and 5.3, as one 32-bit
+// TicketFlags are the flags of RFC 4120, sections 2 and 5.3, as one 32-bit
 // number: bit 0 of the RFC is the most significant one.
 type TicketFlags uint32
 
@@ -80,7 +80,7 @@ type AuthorizationData struct {
 }
 
 // A Ticket is what a client holds: the ticket and what the client knows of it.
-// Printing it shows names and times, no key.
+// Printing it shows names and the end, neither ticket nor key.
 type Ticket struct {
 	DER        []byte // Ticket of RFC 4120, section 5.3
 	SessionKey Key
@@ -100,15 +100,19 @@ type Ticket struct {
 }
 
 // String names client, service and end of a ticket.
-func (t *Ticket) String() string {
+func (t Ticket) String() string {
 	return fmt.Sprintf("ticket for %s to %s until %s", t.Client, t.Service, t.EndTime.Format(time.RFC3339))
 }
 
+// GoString is String.
+func (t Ticket) GoString() string { return t.String() }
+
 // MintTicket makes a ticket without asking the KDC, with whatever lies the
 // options hold: not yet valid, expired, of another realm's client, under
-// another kvno or key. Faults do not apply. It fails for malformed names, for a
-// service that is not in the database when no Key is given, and for keys that
-// do not fit their encryption types.
+// another kvno or key. Of the faults only the clock's offset applies, to the
+// default times. It fails for malformed names, for a service that is not in the
+// database when no Key is given, and for keys that do not fit their encryption
+// types.
 func (r *Realm) MintTicket(options TicketOptions) (*Ticket, error) {
 	ticket, err := r.mint(options)
 	if err != nil {

@@ -34,10 +34,22 @@ type acceptHandshake struct {
 	session *etype.Profile // of the ticket's session key
 	auth    kmsg.Authenticator
 	flags   gss.Flags
+
+	delegation []byte // the KRB-CRED in the checksum
+	delegated  *Credential
+	dce        bool        // tokens are not framed, and a third one is due
+	seq        uint32      // this end's first sequence number
+	awaiting   *protection // what the third token of DCE style establishes
 }
 
 func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, err error) {
 	h.now = h.acceptor.now()
+	if h.awaiting != nil {
+		if err := h.readThirdLeg(token); err != nil {
+			return h.errorToken(err), nil, err
+		}
+		return nil, h.awaiting, nil
+	}
 	for _, step := range []func() error{
 		func() error { return h.readAPReq(token) },
 		h.decryptTicket,
@@ -48,6 +60,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		h.checkTransited,
 		h.checkChecksum,
 		h.checkReplay,
+		h.takeDelegated,
 	} {
 		if err := step(); err != nil {
 			return h.errorToken(err), nil, err
@@ -57,11 +70,17 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 	if err != nil {
 		return h.errorToken(err), nil, err
 	}
+	if h.dce {
+		h.awaiting, prot = prot, nil
+	}
 	return reply, prot, nil
 }
 
 func (h *acceptHandshake) readAPReq(token []byte) error {
-	id, message, err := unframeToken(token)
+	id, message, err := uint16(tokAPReq), token, error(nil)
+	if h.dce = len(token) > 0 && token[0] == tagAPReq; !h.dce {
+		id, message, err = unframeToken(token)
+	}
 	if err != nil {
 		return err
 	}
@@ -189,16 +208,25 @@ func (h *acceptHandshake) checkTransited() error {
 	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
 }
 
-// acceptedFlags are the initiator's wishes that come true as they are.
-const acceptedFlags = gss.Mutual | gss.ReplayDetection | gss.Sequencing
+// acceptedFlags are the initiator's wishes that come true as they are,
+// alwaysFlags what every context of this mechanism has.
+const (
+	acceptedFlags = gss.Mutual | gss.ReplayDetection | gss.Sequencing | gss.DCEStyle
+	alwaysFlags   = gss.Confidentiality | gss.Integrity | gss.ProtReady | gss.Transferable
+)
 
 func (h *acceptHandshake) checkChecksum() error {
 	sum, err := parseGSSChecksum(h.auth.Checksum)
 	if err != nil {
 		return protocolError(gss.ErrDefectiveToken, kmsg.APErrInappCksum, err)
 	}
-	h.flags = sum.flags&acceptedFlags | gss.Confidentiality | gss.Integrity | gss.ProtReady
-	bound, err := matchBindings(sum.bindings, h.bindings)
+	if h.dce && sum.flags&(gss.DCEStyle|gss.Mutual) != gss.DCEStyle|gss.Mutual {
+		return defective(errNotFramed)
+	}
+	h.dce = sum.flags&gss.DCEStyle != 0
+	h.delegation = sum.delegation
+	h.flags = sum.flags&acceptedFlags | alwaysFlags
+	bound, err := h.acceptor.checkBindings(sum.bindings, h.bindings, assertsBindings(h.auth.AuthorizationData))
 	if err != nil {
 		return err
 	}
@@ -215,7 +243,7 @@ func (h *acceptHandshake) checkChecksum() error {
 func (h *acceptHandshake) checkReplay() error {
 	c := h.req.Authenticator.Cipher
 	tag := c[len(c)-h.session.MACSize():]
-	switch err := h.acceptor.replays.Store(tag, h.clientTime()); {
+	switch err := h.acceptor.replays.cache.Store(tag, h.clientTime()); {
 	case err == nil:
 		return nil
 	case errors.Is(err, rcache.ErrReplay):
@@ -236,15 +264,16 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 	if err != nil {
 		return nil, nil, failure(err)
 	}
+	if len(base.Value) != profile.KeySize() {
+		return nil, nil, defective(errKeyLength)
+	}
 	cfg := protectionConfig{
 		flags:   h.flags,
 		profile: profile,
+		partial: kmsg.EncryptionKey{Type: base.Type, Value: slices.Clone(base.Value)},
 		recvSeq: uint64(h.auth.SeqNumber),
 	}
 	if h.flags&gss.Mutual == 0 {
-		if len(base.Value) != profile.KeySize() {
-			return nil, nil, defective(errKeyLength)
-		}
 		cfg.key, cfg.sendSeq = slices.Clone(base.Value), cfg.recvSeq
 		return nil, newProtection(cfg), nil
 	}
@@ -255,32 +284,43 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 	if err != nil {
 		return nil, nil, failure(err)
 	}
+	h.seq = seq
 	cfg.acceptorSubkey, cfg.sendSeq = true, uint64(seq)
-	part := kmsg.EncAPRepPart{
+	der, err := sealAPRep(&kmsg.EncAPRepPart{
 		CTime:        h.auth.CTime,
 		CUsec:        h.auth.CUsec,
 		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: cfg.key},
 		SeqNumber:    seq,
 		HasSeqNumber: true,
-	}
-	plain, err := part.Append(nil)
+	}, h.session, h.ticket.Key.Type, h.ticket.Key.Value, h.acceptor.random)
 	if err != nil {
-		return nil, nil, failure(err)
+		return nil, nil, err
 	}
-	cipher, err := h.session.NewCipher(h.ticket.Key.Value, usageAPRepPart)
+	if !h.dce {
+		der = frameToken(tokAPRep, der)
+	}
+	return der, newProtection(cfg), nil
+}
+
+// readThirdLeg verifies the initiator's AP-REP of DCE style, which shows that
+// it read ours: it repeats our sequence number (MS-KILE, section 3.4.5.1).
+func (h *acceptHandshake) readThirdLeg(token []byte) error {
+	rep, err := kmsg.ParseAPRep(token)
 	if err != nil {
-		return nil, nil, failure(err)
+		return defective(err)
 	}
-	sealed, err := cipher.Seal(nil, plain, h.acceptor.random)
+	plain, err := openAPRep(&rep, h.session, h.ticket.Key.Type, h.ticket.Key.Value)
 	if err != nil {
-		return nil, nil, failure(err)
+		return err
 	}
-	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: h.ticket.Key.Type, Cipher: sealed}}
-	der, err := rep.Append(nil)
+	part, err := kmsg.ParseEncAPRepPart(plain)
 	if err != nil {
-		return nil, nil, failure(err)
+		return defective(err)
 	}
-	return frameToken(tokAPRep, der), newProtection(cfg), nil
+	if !part.HasSeqNumber || part.SeqNumber != h.seq {
+		return protocolError(gss.ErrFailure, kmsg.APErrMutFail, errors.New("the third token answers another AP-REP"))
+	}
+	return nil
 }
 
 // maxInitialSeq keeps first sequence numbers below 2^30, as other
@@ -319,6 +359,9 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 	if err != nil {
 		return nil
 	}
+	if h.dce {
+		return der
+	}
 	return frameToken(tokError, der)
 }
 
@@ -331,6 +374,9 @@ func (h *acceptHandshake) inquire() gss.Info {
 	if h.flags != 0 {
 		info.Initiator = principalName(h.ticket.CName, h.ticket.CRealm)
 		info.Expires = h.ticket.EndTime
+		if h.delegated != nil {
+			info.Delegated = h.delegated
+		}
 	}
 	return info
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
 	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
-	"github.com/countersign-go/countersign/gss/krb5/internal/rcache"
 )
 
 // AcceptorConfig says how to accept contexts. The zero value accepts for any
@@ -23,6 +22,13 @@ type AcceptorConfig struct {
 	// keytab.
 	Credential *Credential
 
+	// ReplayCache remembers what was accepted; nil opens the one that the
+	// environment names: KRB5RCACHENAME, KRB5RCACHETYPE, default_rcache_name,
+	// else a file that every service of the user shares.
+	ReplayCache *ReplayCache
+
+	Bindings BindingsPolicy // what to make of channel bindings
+
 	Time func() time.Time // nil means time.Now
 	Rand io.Reader        // nil means crypto/rand; must be safe for concurrent use
 }
@@ -33,16 +39,12 @@ type Acceptor struct {
 	cred      *Credential
 	permitted []etype.ID
 	skew      time.Duration
-	replays   *rcache.Memory
-	now       func() time.Time
+	replays   *ReplayCache
+	bindings  BindingsPolicy
+	clock     func() time.Time // nil: the system's
 	random    io.Reader
 	keys      keyring
 }
-
-// maxReplayEntries bounds the replay cache. An entry lives for twice the clock
-// skew at most, ten minutes as a rule: the bound allows for 1,700 contexts a
-// second all that time and holds about 100 MB when full.
-const maxReplayEntries = 1 << 20
 
 // NewAcceptor makes an acceptor. That there is no key for the service is an
 // error now, not with the first client.
@@ -72,20 +74,30 @@ func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
 		cred:      cred,
 		permitted: permitted,
 		skew:      cred.profile.settings.ClockSkew,
-		now:       cfg.Time,
+		replays:   cfg.ReplayCache,
+		bindings:  cfg.Bindings,
+		clock:     cfg.Time,
 		random:    cfg.Rand,
-	}
-	if a.now == nil {
-		a.now = time.Now
 	}
 	if a.random == nil {
 		a.random = systemRandom{}
 	}
-	a.replays = rcache.NewMemory(maxReplayEntries, rcache.Config{Skew: a.skew, Now: a.now})
+	if a.replays == nil {
+		if a.replays, err = defaultReplayCache(cred.profile); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := a.keys.current(cred); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+func (a *Acceptor) now() time.Time {
+	if a.clock != nil {
+		return a.clock()
+	}
+	return time.Now()
 }
 
 // Mechanism implements gss.Acceptor.
@@ -94,7 +106,7 @@ func (a *Acceptor) Mechanism() gss.OID { return gss.MechKrb5 }
 // Accept implements gss.Acceptor. It does no I/O; the keytab is looked at when
 // the first token comes.
 func (a *Acceptor) Accept(bindings *gss.ChannelBindings) (gss.Context, error) {
-	return newContext(&acceptHandshake{acceptor: a, bindings: bindings}, a.random), nil
+	return newContext(&acceptHandshake{acceptor: a, bindings: bindings}, a.random, a.clock, a.skew), nil
 }
 
 // LocalName gives the local account of a client by the auth_to_local rules of

@@ -3,9 +3,12 @@ package krb5
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // A handshake is one side of context establishment. step is called until it
@@ -24,16 +27,49 @@ type secContext struct {
 	prot *protection // nil until established and after Delete
 	info gss.Info
 	err  error // why the context is of no more use
+
+	clock    func() time.Time // nil: the system's
+	grace    time.Duration    // how long after info.Expires messages are still taken
+	deadline time.Time        // of an established context; zero: none
 }
+
+// maxGrace bounds the grace of an imported context.
+const maxGrace = 24 * time.Hour
 
 var (
 	errDeleted     = &gss.Error{Major: gss.ErrNoContext, Mech: gss.MechKrb5, Err: errors.New("the context was deleted")}
 	errIncomplete  = &gss.Error{Major: gss.ErrNoContext, Mech: gss.MechKrb5, Err: errors.New("Attempt to use incomplete security context")}
+	errExpired     = &gss.Error{Major: gss.ErrContextExpired, Mech: gss.MechKrb5, Hint: hints[kmsg.APErrTktExpired]}
 	errEstablished = &gss.Error{Major: gss.ErrFailure, Mech: gss.MechKrb5, Err: errors.New("the context is already established")}
 )
 
-func newContext(hs handshake, random io.Reader) *secContext {
-	return &secContext{hs: hs, random: random, info: hs.inquire()}
+func newContext(hs handshake, random io.Reader, clock func() time.Time, grace time.Duration) *secContext {
+	return &secContext{hs: hs, random: random, info: hs.inquire(), clock: clock, grace: grace}
+}
+
+// setDeadline makes the context end when its ticket does, or the clock skew
+// later on the acceptor's side. By the system's clock the deadline is kept as a
+// monotonic reading, which is the cheapest to compare.
+func (c *secContext) setDeadline() {
+	if c.info.Expires.IsZero() {
+		return
+	}
+	c.deadline = c.info.Expires.Add(c.grace)
+	if c.clock == nil {
+		now := time.Now()
+		c.deadline = now.Add(c.deadline.Sub(now))
+	}
+}
+
+func (c *secContext) expired() bool {
+	switch {
+	case c.deadline.IsZero():
+		return false
+	case c.clock == nil:
+		return time.Until(c.deadline) <= 0
+	default:
+		return !c.clock().Before(c.deadline)
+	}
 }
 
 // Step implements gss.Context.
@@ -55,6 +91,7 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 	if prot != nil {
 		c.prot = prot
 		c.info.Established = true
+		c.setDeadline()
 		c.hs = nil
 	}
 	return reply, nil
@@ -74,10 +111,59 @@ func (c *secContext) Inquire() gss.Info {
 	return c.info
 }
 
+// WrapSizeLimit implements gss.Context.
+func (c *secContext) WrapSizeLimit(size int, seal bool) (int, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
+	return c.prot.wrapSizeLimit(size, seal), nil
+}
+
+// PseudoRandom implements gss.Context.
+func (c *secContext) PseudoRandom(key gss.PRFKey, input []byte, n int) ([]byte, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	return c.prot.pseudoRandom(key, input, n)
+}
+
+// SessionKey implements gss.Context.
+func (c *secContext) SessionKey() ([]byte, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	return slices.Clone(c.prot.base), nil
+}
+
+// Export implements gss.Context. [ImportContext] is its reverse.
+func (c *secContext) Export() ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	token, err := c.export()
+	if err != nil {
+		return nil, err
+	}
+	c.delete()
+	return token, nil
+}
+
 // Delete implements gss.Context.
 func (c *secContext) Delete() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.delete()
+}
+
+func (c *secContext) delete() {
 	if c.prot != nil {
 		c.prot.clear()
 		c.prot = nil
@@ -92,6 +178,8 @@ func (c *secContext) Delete() {
 // caller holds c.mu.
 func (c *secContext) ready() error {
 	switch {
+	case c.prot != nil && c.expired():
+		return errExpired
 	case c.prot != nil:
 		return nil
 	case c.err != nil:

@@ -15,6 +15,12 @@ import (
 // establishment (RFC 2743, section 3.1).
 const tagInitialToken = asn1.Tag(0 | 0x60)
 
+// The first octets of messages without that frame, as DCE style has them.
+const (
+	tagAPReq    = 0x6e
+	tagKRBError = 0x7e
+)
+
 // frameToken puts a Kerberos message behind the mechanism's OID and the token
 // identifier that tells what it is (RFC 4121, section 4.1).
 func frameToken(tokenID uint16, message []byte) []byte {

@@ -1,9 +1,7 @@
 package krb5
 
 import (
-	"bytes"
 	"crypto/md5" // RFC 4121 has it: a fingerprint inside an encrypted authenticator
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,18 +26,28 @@ const (
 type gssChecksum struct {
 	bindings [bindingsSize]byte // zero: the initiator had none
 	flags    gss.Flags
+
+	delegation []byte // a KRB-CRED; present when flags has Delegation
 }
 
 func (c *gssChecksum) marshal() []byte {
-	b := make([]byte, 0, checksumMinSize)
+	b := make([]byte, 0, checksumMinSize+4+len(c.delegation))
 	b = binary.LittleEndian.AppendUint32(b, bindingsSize)
 	b = append(b, c.bindings[:]...)
-	return binary.LittleEndian.AppendUint32(b, uint32(c.flags))
+	b = binary.LittleEndian.AppendUint32(b, uint32(c.flags))
+	if c.delegation != nil {
+		b = binary.LittleEndian.AppendUint16(b, delegationOption)
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(c.delegation)))
+		b = append(b, c.delegation...)
+	}
+	return b
 }
 
-// parseGSSChecksum reads the checksum of an authenticator. What follows the
-// flags, a forwarded credential and extensions, is not used: a context with
-// Delegation is accepted without it, and shows that the flag is absent.
+// delegationOption is the only DlgOpt there is.
+const delegationOption = 1
+
+// parseGSSChecksum reads the checksum of an authenticator. Extensions at its
+// end are ignored, as RFC 4121 demands. The delegated credential aliases sum.
 func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
 	var c gssChecksum
 	switch {
@@ -52,6 +60,18 @@ func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
 	}
 	copy(c.bindings[:], sum.Value[4:])
 	c.flags = gss.Flags(binary.LittleEndian.Uint32(sum.Value[4+bindingsSize:]))
+	if c.flags&gss.Delegation == 0 {
+		return c, nil
+	}
+	rest := sum.Value[checksumMinSize:]
+	if len(rest) < 4 || binary.LittleEndian.Uint16(rest) != delegationOption {
+		return c, errInvalidLength
+	}
+	n := int(binary.LittleEndian.Uint16(rest[2:]))
+	if len(rest)-4 < n {
+		return c, errInvalidLength
+	}
+	c.delegation = rest[4 : 4+n]
 	return c, nil
 }
 
@@ -75,23 +95,4 @@ func hashBindings(cb *gss.ChannelBindings) (sum [bindingsSize]byte) {
 	add(cb.AcceptorAddress)
 	add(cb.ApplicationData)
 	return md5.Sum(b)
-}
-
-// matchBindings compares the initiator's bindings with those of the acceptor's
-// channel. An initiator that sent none matches, as in MIT's library, but the
-// context is then not ChannelBound.
-func matchBindings(sent [bindingsSize]byte, channel *gss.ChannelBindings) (bound bool, err error) {
-	var none [bindingsSize]byte
-	if channel == nil || bytes.Equal(sent[:], none[:]) {
-		return false, nil
-	}
-	want := hashBindings(channel)
-	if subtle.ConstantTimeCompare(sent[:], want[:]) != 1 {
-		return false, &gss.Error{
-			Major: gss.ErrBadBindings,
-			Mech:  gss.MechKrb5,
-			Err:   errors.New("the initiator's channel bindings are those of another channel"),
-		}
-	}
-	return true, nil
 }

@@ -282,7 +282,7 @@ func TestReplayedAPReq(t *testing.T) {
 	must(t, err)
 	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: s.keytab, Profile: s.profile})
 	must(t, err)
-	a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred, ReplayCache: krb5.NewMemoryReplayCache(s.profile)})
 	must(t, err)
 
 	var altered []byte

@@ -3,6 +3,7 @@ package krb5
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -22,6 +23,8 @@ type initiateHandshake struct {
 	bindings  *gss.ChannelBindings
 	flags     gss.Flags
 
+	delegation []byte // KRB-CRED to put into the checksum
+
 	begun  bool
 	ctime  time.Time // of the authenticator, to the second
 	cusec  int
@@ -31,8 +34,7 @@ type initiateHandshake struct {
 
 func (h *initiateHandshake) step(token []byte) (reply []byte, prot *protection, err error) {
 	if h.begun {
-		prot, err = h.readReply(token)
-		return nil, prot, err
+		return h.readReply(token)
 	}
 	if len(token) > 0 {
 		return nil, nil, defective(errors.New("a token where the initiator speaks first"))
@@ -49,9 +51,14 @@ func (h *initiateHandshake) step(token []byte) (reply []byte, prot *protection, 
 		flags:     h.flags,
 		profile:   h.session,
 		key:       h.subkey,
+		partial:   h.partialKey(),
 		sendSeq:   uint64(h.seq),
 		recvSeq:   uint64(h.seq),
 	}), nil
+}
+
+func (h *initiateHandshake) partialKey() kmsg.EncryptionKey {
+	return kmsg.EncryptionKey{Type: h.ticket.KeyType, Value: slices.Clone(h.subkey)}
 }
 
 // buildAPReq presents the ticket with a fresh subkey and sequence number.
@@ -66,7 +73,7 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	}
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
-	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady}
+	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
 	auth := kmsg.Authenticator{
 		CRealm:       h.ticket.Client.Realm,
 		CName:        kmsg.PrincipalName{Type: h.ticket.Client.NameType, Components: h.ticket.Client.Components},
@@ -76,6 +83,9 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 		SubKey:       &kmsg.EncryptionKey{Type: h.ticket.KeyType, Value: h.subkey},
 		SeqNumber:    h.seq,
 		HasSeqNumber: true,
+	}
+	if h.bindings != nil || h.initiator.assertBindings {
+		auth.AuthorizationData = channelBindingsOption
 	}
 	plain, err := auth.Append(nil)
 	if err != nil {
@@ -101,34 +111,88 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if err != nil {
 		return nil, failure(err)
 	}
+	if h.flags&gss.DCEStyle != 0 {
+		return der, nil
+	}
 	return frameToken(tokAPReq, der), nil
 }
 
 // readReply verifies the AP-REP, or tells what the acceptor's KRB-ERROR says.
-func (h *initiateHandshake) readReply(token []byte) (*protection, error) {
-	id, message, err := unframeToken(token)
-	if err != nil {
-		return nil, err
+func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protection, err error) {
+	dce := h.flags&gss.DCEStyle != 0
+	id, message := uint16(tokAPRep), token
+	if !dce {
+		if id, message, err = unframeToken(token); err != nil {
+			return nil, nil, err
+		}
+	} else if len(token) > 0 && token[0] == tagKRBError {
+		id = tokError
 	}
 	switch id {
 	case tokAPRep:
-		return h.readAPRep(message)
+		prot, part, err := h.readAPRep(message)
+		if err == nil && dce {
+			reply, err = h.buildThirdLeg(part.SeqNumber)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return reply, prot, nil
 	case tokError:
-		return nil, h.remoteError(message)
+		return nil, nil, h.remoteError(message)
 	default:
-		return nil, defective(fmt.Errorf("token identifier %04x where an AP-REP (0200) is due", id))
+		return nil, nil, defective(fmt.Errorf("token identifier %04x where an AP-REP (0200) is due", id))
 	}
 }
 
-func (h *initiateHandshake) readAPRep(message []byte) (*protection, error) {
+func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPRepPart, error) {
 	rep, err := kmsg.ParseAPRep(message)
 	if err != nil {
-		return nil, defective(err)
+		return nil, nil, defective(err)
 	}
-	if rep.EncPart.Etype != h.ticket.KeyType {
-		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", etype.ID(rep.EncPart.Etype), h.session.ID()))
+	plain, err := openAPRep(&rep, h.session, h.ticket.KeyType, h.ticket.Key)
+	if err != nil {
+		return nil, nil, err
 	}
-	cipher, err := h.session.NewCipher(h.ticket.Key, usageAPRepPart)
+	part, err := kmsg.ParseEncAPRepPart(plain)
+	if err != nil {
+		return nil, nil, defective(err)
+	}
+	if !part.CTime.Equal(h.ctime) || part.CUsec != h.cusec {
+		return nil, nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, errors.New("the AP-REP answers another AP-REQ"))
+	}
+	cfg := protectionConfig{
+		initiator: true,
+		flags:     h.flags,
+		profile:   h.session,
+		key:       h.subkey,
+		partial:   h.partialKey(),
+		sendSeq:   uint64(h.seq),
+		recvSeq:   uint64(part.SeqNumber),
+	}
+	if sub := part.SubKey; sub != nil {
+		if cfg.profile, err = etype.Lookup(etype.ID(sub.Type)); err != nil {
+			return nil, nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w", err))
+		}
+		if !slices.Contains(h.initiator.etypes, sub.Type) {
+			return nil, nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w: %s", errNotPermitted, etype.ID(sub.Type)))
+		}
+		if len(sub.Value) != cfg.profile.KeySize() {
+			return nil, nil, defective(errKeyLength)
+		}
+		clear(h.subkey)
+		cfg.key, cfg.acceptorSubkey = slices.Clone(sub.Value), true
+	}
+	clear(plain)
+	return newProtection(cfg), &part, nil
+}
+
+// openAPRep decrypts the part of an AP-REP that the session key seals.
+func openAPRep(rep *kmsg.APRep, session *etype.Profile, keyType int32, key []byte) ([]byte, error) {
+	if rep.EncPart.Etype != keyType {
+		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", etype.ID(rep.EncPart.Etype), session.ID()))
+	}
+	cipher, err := session.NewCipher(key, usageAPRepPart)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -136,36 +200,37 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, error) {
 	if err != nil {
 		return nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, err)
 	}
-	part, err := kmsg.ParseEncAPRepPart(plain)
+	return plain, nil
+}
+
+// sealAPRep makes an AP-REP of its inner part.
+func sealAPRep(part *kmsg.EncAPRepPart, session *etype.Profile, keyType int32, key []byte, random io.Reader) ([]byte, error) {
+	plain, err := part.Append(nil)
 	if err != nil {
-		return nil, defective(err)
+		return nil, failure(err)
 	}
-	if !part.CTime.Equal(h.ctime) || part.CUsec != h.cusec {
-		return nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, errors.New("the AP-REP answers another AP-REQ"))
+	cipher, err := session.NewCipher(key, usageAPRepPart)
+	if err != nil {
+		return nil, failure(err)
 	}
-	cfg := protectionConfig{
-		initiator: true,
-		flags:     h.flags,
-		profile:   h.session,
-		key:       h.subkey,
-		sendSeq:   uint64(h.seq),
-		recvSeq:   uint64(part.SeqNumber),
+	sealed, err := cipher.Seal(nil, plain, random)
+	if err != nil {
+		return nil, failure(err)
 	}
-	if sub := part.SubKey; sub != nil {
-		if cfg.profile, err = etype.Lookup(etype.ID(sub.Type)); err != nil {
-			return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w", err))
-		}
-		if !slices.Contains(h.initiator.etypes, sub.Type) {
-			return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("the acceptor's subkey: %w: %s", errNotPermitted, etype.ID(sub.Type)))
-		}
-		if len(sub.Value) != cfg.profile.KeySize() {
-			return nil, defective(errKeyLength)
-		}
-		clear(h.subkey)
-		cfg.key, cfg.acceptorSubkey = slices.Clone(sub.Value), true
-	}
-	clear(plain)
-	return newProtection(cfg), nil
+	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: keyType, Cipher: sealed}}
+	return rep.Append(nil)
+}
+
+// buildThirdLeg answers the AP-REP in DCE style by one that repeats the
+// acceptor's sequence number (MS-KILE, section 3.4.5.1).
+func (h *initiateHandshake) buildThirdLeg(acceptorSeq uint32) ([]byte, error) {
+	now := h.initiator.now().Add(h.offset).UTC()
+	return sealAPRep(&kmsg.EncAPRepPart{
+		CTime:        now.Truncate(time.Second),
+		CUsec:        now.Nanosecond() / 1000,
+		SeqNumber:    acceptorSeq,
+		HasSeqNumber: true,
+	}, h.session, h.ticket.KeyType, h.ticket.Key, h.initiator.random)
 }
 
 var errKeyLength = errors.New("the subkey has the wrong length")

@@ -28,8 +28,19 @@ type Initiator struct {
 	cred   *Credential
 	etypes []int32 // permitted, most wanted first
 	kdc    *kdc.Client
-	now    func() time.Time
+	clock  func() time.Time // nil: the system's
 	random io.Reader
+
+	// assertBindings says in every context that its bindings are all there are
+	// (client_aware_channel_bindings in krb5.conf).
+	assertBindings bool
+}
+
+func (i *Initiator) now() time.Time {
+	if i.clock != nil {
+		return i.clock()
+	}
+	return time.Now()
 }
 
 // NewInitiator makes an initiator. It does no network I/O: see
@@ -46,10 +57,8 @@ func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 	if !cred.usage.CanInitiate() {
 		return nil, &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
 	}
-	i := &Initiator{cred: cred, now: cfg.Time, random: cfg.Rand}
-	if i.now == nil {
-		i.now = time.Now
-	}
+	i := &Initiator{cred: cred, clock: cfg.Time, random: cfg.Rand}
+	i.assertBindings = cred.profile.settings.ClientAwareChannelBindings
 	if i.random == nil {
 		i.random = systemRandom{}
 	}
@@ -67,10 +76,8 @@ func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 // Mechanism implements gss.Initiator.
 func (i *Initiator) Mechanism() gss.OID { return gss.MechKrb5 }
 
-// offeredFlags are the services that a request may ask for. Delegation is not
-// refused but not given either.
-const offeredFlags = gss.Delegation | gss.Mutual | gss.ReplayDetection | gss.Sequencing |
-	gss.Confidentiality | gss.Integrity | gss.ProtReady
+// offeredFlags are the services that a request may ask for.
+const offeredFlags = gss.Delegation | gss.DelegationPolicy | acceptedFlags | alwaysFlags
 
 // Initiate implements gss.Initiator: it gets the service ticket, from the
 // cache or from the KDC.
@@ -92,12 +99,22 @@ func (i *Initiator) Initiate(ctx context.Context, req gss.Request) (gss.Context,
 	if !slices.Contains(i.etypes, ticket.KeyType) {
 		return nil, protocolError(gss.ErrFailure, kmsg.KDCErrEtypeNoSupp, fmt.Errorf("session key: %w: %s", errNotPermitted, profile.ID()))
 	}
-	return newContext(&initiateHandshake{
+	h := &initiateHandshake{
 		initiator: i,
 		ticket:    ticket,
 		session:   profile,
 		offset:    offset,
 		bindings:  req.Bindings,
-		flags:     req.Flags&acceptedFlags | gss.Confidentiality | gss.Integrity,
-	}, i.random), nil
+		flags:     req.Flags&acceptedFlags | alwaysFlags,
+	}
+	if h.flags&gss.DCEStyle != 0 {
+		h.flags |= gss.Mutual
+	}
+	if h.delegation, err = i.delegate(ctx, req.Flags, ticket, profile); err != nil {
+		return nil, err
+	}
+	if h.delegation != nil {
+		h.flags |= gss.Delegation
+	}
+	return newContext(h, i.random, i.clock, 0), nil
 }

@@ -41,7 +41,7 @@ func newSetup(t testing.TB, enctypes ...int32) *setup {
 	must(t, err)
 	s.keytab, err = krb5.ParseKeytab(kt)
 	must(t, err)
-	cc, err := realm.CCache("alice", "host/localhost")
+	cc, err := realm.CCache("alice")
 	must(t, err)
 	s.cache, err = krb5.OpenCache(writeFile(t, "ccache", cc))
 	must(t, err)
@@ -73,11 +73,17 @@ func (s *setup) initiator(t testing.TB) *krb5.Initiator {
 
 func (s *setup) acceptor(t testing.TB) *krb5.Acceptor {
 	t.Helper()
+	return s.acceptorWith(t, krb5.AcceptorConfig{ReplayCache: krb5.NewMemoryReplayCache(s.profile)})
+}
+
+func (s *setup) acceptorWith(t testing.TB, cfg krb5.AcceptorConfig) *krb5.Acceptor {
+	t.Helper()
 	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{
 		Usage: gss.AcceptOnly, Name: gss.HostService(service), Keytab: s.keytab, Profile: s.profile,
 	})
 	must(t, err)
-	a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	cfg.Credential = cred
+	a, err := krb5.NewAcceptor(cfg)
 	must(t, err)
 	return a
 }
@@ -115,7 +121,7 @@ func TestContext(t *testing.T) {
 		t.Run("enctype="+strconv.Itoa(int(enctype)), func(t *testing.T) {
 			s := newSetup(t, enctype)
 			i, a := s.initiator(t), s.acceptor(t)
-			for _, flags := range []gss.Flags{gss.DefaultFlags, gss.Integrity, gss.Integrity | gss.Sequencing, gss.Mutual | gss.ReplayDetection} {
+			for _, flags := range []gss.Flags{gss.DefaultFlags, gss.Integrity, gss.Integrity | gss.Sequencing, gss.Mutual | gss.ReplayDetection, gss.DefaultFlags | gss.DCEStyle} {
 				ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
 				const asked = gss.Mutual | gss.ReplayDetection | gss.Sequencing
 				for _, c := range []gss.Context{ic, ac} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // Key usages of per-message tokens (RFC 4121, section 2).
@@ -41,8 +42,12 @@ const headerSize = 16
 // protection makes and checks the per-message tokens of an established context
 // (RFC 4121, section 4.2). It may be used by many goroutines.
 type protection struct {
-	sendFlags byte // SentByAcceptor and AcceptorSubkey, as this end sends them
-	recvFlags byte // the same two as the peer must send them
+	profile   *etype.Profile
+	base      []byte             // the key that everything is derived from
+	partial   kmsg.EncryptionKey // the key before the acceptor's subkey; equal to base without one
+	subkey    bool               // base is the acceptor's subkey
+	sendFlags byte               // SentByAcceptor and AcceptorSubkey, as this end sends them
+	recvFlags byte               // the same two as the peer must send them
 
 	keys [2]directionKeys // by direction: sent, received
 
@@ -60,8 +65,6 @@ const (
 // directionKeys are what protects one direction. Each is derived from the base
 // key when first needed: a session that only seals and signs uses three of six.
 type directionKeys struct {
-	profile *etype.Profile
-	base    []byte
 	sealUse uint32
 	signUse uint32
 	seal    atomic.Pointer[etype.Cipher]   // Wrap with confidentiality
@@ -69,25 +72,28 @@ type directionKeys struct {
 	sign    atomic.Pointer[etype.Checksum] // MIC
 }
 
-func (d *directionKeys) cipher() (*etype.Cipher, error) {
+func (p *protection) cipher(direction int) (*etype.Cipher, error) {
+	d := &p.keys[direction]
 	if c := d.seal.Load(); c != nil {
 		return c, nil
 	}
-	return derive(&d.seal, d.profile.NewCipher, d.base, d.sealUse)
+	return derive(&d.seal, p.profile.NewCipher, p.base, d.sealUse)
 }
 
-func (d *directionKeys) wrapChecksum() (*etype.Checksum, error) {
+func (p *protection) wrapChecksum(direction int) (*etype.Checksum, error) {
+	d := &p.keys[direction]
 	if c := d.sealSum.Load(); c != nil {
 		return c, nil
 	}
-	return derive(&d.sealSum, d.profile.NewChecksum, d.base, d.sealUse)
+	return derive(&d.sealSum, p.profile.NewChecksum, p.base, d.sealUse)
 }
 
-func (d *directionKeys) micChecksum() (*etype.Checksum, error) {
+func (p *protection) micChecksum(direction int) (*etype.Checksum, error) {
+	d := &p.keys[direction]
 	if c := d.sign.Load(); c != nil {
 		return c, nil
 	}
-	return derive(&d.sign, d.profile.NewChecksum, d.base, d.signUse)
+	return derive(&d.sign, p.profile.NewChecksum, p.base, d.signUse)
 }
 
 // derive fills slot. Where two derive at once, both get the same key.
@@ -110,7 +116,6 @@ func (d *directionKeys) clear() {
 	if c := d.sign.Load(); c != nil {
 		c.Clear()
 	}
-	clear(d.base)
 }
 
 // protectionConfig is what a handshake settled.
@@ -118,15 +123,20 @@ type protectionConfig struct {
 	initiator      bool
 	flags          gss.Flags
 	profile        *etype.Profile
-	key            []byte // the context's base key; protection owns it from here on
-	acceptorSubkey bool   // key is the subkey that the acceptor asserted
+	key            []byte             // the context's base key; protection owns it from here on
+	acceptorSubkey bool               // key is the subkey that the acceptor asserted
+	partial        kmsg.EncryptionKey // the key before that; protection owns it, too
 	sendSeq        uint64
 	recvSeq        uint64
 }
 
 func newProtection(cfg protectionConfig) *protection {
 	p := &protection{
-		window: newSeqWindow(cfg.recvSeq, cfg.flags),
+		profile: cfg.profile,
+		base:    cfg.key,
+		partial: cfg.partial,
+		subkey:  cfg.acceptorSubkey,
+		window:  newSeqWindow(cfg.recvSeq, cfg.flags),
 	}
 	p.sendSeq.Store(cfg.sendSeq)
 	own, peer := &p.keys[sent], &p.keys[received]
@@ -142,8 +152,6 @@ func newProtection(cfg protectionConfig) *protection {
 	}
 	initiator.sealUse, initiator.signUse = usageInitiatorSeal, usageInitiatorSign
 	acceptor.sealUse, acceptor.signUse = usageAcceptorSeal, usageAcceptorSign
-	own.profile, peer.profile = cfg.profile, cfg.profile
-	own.base, peer.base = cfg.key, cfg.key
 	return p
 }
 
@@ -151,6 +159,8 @@ func newProtection(cfg protectionConfig) *protection {
 func (p *protection) clear() {
 	p.keys[sent].clear()
 	p.keys[received].clear()
+	clear(p.base)
+	p.partial.Clear()
 }
 
 // putHeader writes a token's header. For a MIC, ec and rrc are the filler ones.

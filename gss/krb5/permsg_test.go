@@ -73,7 +73,7 @@ func TestExtraCount(t *testing.T) {
 			header := make([]byte, headerSize)
 			putHeader(header, tokWrap, i.sendFlags|flagSealed, ec, 0, i.sendSeq.Add(1)-1)
 			plain := slices.Concat([]byte("a message"), bytes.Repeat([]byte{0x5a}, int(ec)), header)
-			cipher, err := i.keys[sent].cipher()
+			cipher, err := i.cipher(sent)
 			if err != nil {
 				t.Fatal(err)
 			}

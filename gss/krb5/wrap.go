@@ -22,11 +22,11 @@ func (p *protection) wrap(dst, msg []byte, seal bool, random io.Reader) ([]byte,
 	if seal {
 		return p.wrapSealed(dst, msg, random)
 	}
-	sum, err := p.keys[sent].wrapChecksum()
+	sum, err := p.wrapChecksum(sent)
 	if err != nil {
 		return nil, err
 	}
-	macSize := p.keys[sent].profile.MACSize()
+	macSize := p.profile.MACSize()
 	n := len(dst)
 	dst = slices.Grow(dst, headerSize+len(msg)+macSize)[:n+headerSize]
 	header := dst[n : n+headerSize : n+headerSize]
@@ -41,7 +41,7 @@ func (p *protection) wrap(dst, msg []byte, seal bool, random io.Reader) ([]byte,
 // wrapSealed lays the token out in its place and encrypts it there:
 // header | E(confounder | message | header) | MAC.
 func (p *protection) wrapSealed(dst, msg []byte, random io.Reader) ([]byte, error) {
-	cipher, err := p.keys[sent].cipher()
+	cipher, err := p.cipher(sent)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func unrotate(body []byte, rrc int) []byte {
 }
 
 func (p *protection) unwrapSealed(dst, header, body []byte, ec int) ([]byte, error) {
-	cipher, err := p.keys[received].cipher()
+	cipher, err := p.cipher(received)
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +124,11 @@ func (p *protection) unwrapSealed(dst, header, body []byte, ec int) ([]byte, err
 }
 
 func (p *protection) unwrapSigned(dst, header, body []byte, ec int) ([]byte, error) {
-	sum, err := p.keys[received].wrapChecksum()
+	sum, err := p.wrapChecksum(received)
 	if err != nil {
 		return nil, err
 	}
-	if ec != p.keys[received].profile.MACSize() {
+	if ec != p.profile.MACSize() {
 		return nil, defective(errTokenHeader)
 	}
 	if len(body) < ec {

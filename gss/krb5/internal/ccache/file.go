@@ -48,12 +48,16 @@ func (f *file) open(write bool) (h *os.File, done func(), err error) {
 	if write {
 		flag = os.O_RDWR
 	}
-	if h, err = os.OpenFile(f.path, flag, 0); err != nil {
+	// Asked before it is opened: the opening of a named pipe waits.
+	info, err := os.Stat(f.path)
+	if err != nil {
 		return nil, nil, err
 	}
-	if info, err := h.Stat(); err != nil || !info.Mode().IsRegular() {
-		h.Close()
-		return nil, nil, errors.Join(err, errors.New("not a regular file"))
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.New("not a regular file")
+	}
+	if h, err = os.OpenFile(f.path, flag, 0); err != nil {
+		return nil, nil, err
 	}
 	unlock, err := filelock.Lock(h, write)
 	if err != nil {
@@ -230,12 +234,16 @@ func (f *file) destroy() error {
 	if err != nil {
 		return f.wrap(err)
 	}
-	defer done()
 	info, err := h.Stat()
 	if err != nil {
+		done()
 		return f.wrap(err)
 	}
-	zeros := make([]byte, min(info.Size(), maxFile))
-	_, err = h.WriteAt(zeros, 0)
-	return f.wrap(errors.Join(err, os.Remove(f.path)))
+	removeErr := os.Remove(f.path)
+	_, err = h.WriteAt(make([]byte, min(info.Size(), maxFile)), 0)
+	done()
+	if removeErr != nil {
+		removeErr = os.Remove(f.path) // some systems keep an open file's name
+	}
+	return f.wrap(errors.Join(err, removeErr))
 }

@@ -24,10 +24,14 @@ const (
 )
 
 // ErrFormat is the cause of every error about bytes that are not a credential cache, a file cut short among them.
-var ErrFormat = errors.New("Bad format in credentials cache") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrFormat = errors.New("Bad format in credentials cache")
 
 // ErrVersion means that the cache starts with other than 0x0501 to 0x0504.
-var ErrVersion = errors.New("Unsupported credentials cache format version number") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrVersion = errors.New("Unsupported credentials cache format version number")
 
 // Parse reads a whole cache of version 1 to 4. A credential that was removed in place is left out. The result shares no
 // memory with data. Errors are [ErrVersion] or [ErrFormat]: where MIT's library takes a cut-off credential for the end of

@@ -53,7 +53,8 @@ func parameter(name string) (string, error) {
 	case "username":
 		u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
 		if err != nil {
-			return "", fmt.Errorf("Can't find username for uid %d: %w", os.Geteuid(), err) //nolint:staticcheck // MIT's words
+			//lint:ignore ST1005 MIT's words
+			return "", fmt.Errorf("Can't find username for uid %d: %w", os.Geteuid(), err)
 		}
 		return u.Username, nil
 	case "TEMP":
@@ -64,5 +65,6 @@ func parameter(name string) (string, error) {
 	case "null":
 		return "", nil
 	}
-	return "", fmt.Errorf("Invalid token %%{%s}", name) //nolint:staticcheck // MIT's words
+	//lint:ignore ST1005 MIT's words
+	return "", fmt.Errorf("Invalid token %%{%s}", name)
 }

@@ -10,7 +10,15 @@ import (
 )
 
 // ErrType means that a cache's name starts with a type that is not supported.
-var ErrType = errors.New("Unknown credential cache type") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrType = errors.New("Unknown credential cache type")
+
+// A typeError is an ErrType with its own words.
+type typeError struct{ text string }
+
+func (e *typeError) Error() string { return e.text }
+func (e *typeError) Unwrap() error { return ErrType }
 
 // An Error says which cache could not be used, and why. Err may be asked for with errors.Is: [fs.ErrNotExist],
 // [fs.ErrPermission], [ErrFormat], [ErrVersion].
@@ -75,9 +83,9 @@ func Open(name string) (*Store, error) {
 	case kind == "MEMORY":
 		return &Store{name, namedMemory(name)}, nil
 	case kind == "KEYRING" || kind == "KCM" || kind == "API" || kind == "MSLSA":
-		return nil, fmt.Errorf("%w: credential cache type %s is not supported by this build yet (%s): use FILE, DIR or MEMORY", ErrType, kind, name)
+		return nil, &typeError{fmt.Sprintf("credential cache type %s is not supported by this build yet (%s): use FILE, DIR or MEMORY", kind, name)}
 	}
-	return nil, fmt.Errorf("%w %q in %q: FILE, DIR and MEMORY are known", ErrType, kind, name)
+	return nil, &typeError{fmt.Sprintf("%v %q in %q: FILE, DIR and MEMORY are known", ErrType, kind, name)}
 }
 
 // Name is the cache's full name, type included: what KRB5CCNAME must hold for others to use it.
@@ -102,7 +110,7 @@ func (s *Store) Append(cred Credential) error { return s.append(&cred) }
 // library marks them, which leaves their keys in it: [Store.Replace] writes a file without.
 func (s *Store) Remove(match func(*Credential) bool) (int, error) { return s.remove(match) }
 
-// Destroy ends the cache's existence; a file is overwritten with zeros first. One that does not exist is an error.
+// Destroy ends the cache's existence; a file is removed and overwritten with zeros. One that does not exist is an error.
 func (s *Store) Destroy() error { return s.destroy() }
 
 // dirCache resolves what follows "DIR:": a directory, for its primary cache, or a colon and a cache's own path. Nothing is
@@ -110,7 +118,8 @@ func (s *Store) Destroy() error { return s.destroy() }
 func dirCache(rest string) (string, error) {
 	if path, one := strings.CutPrefix(rest, ":"); one {
 		if filepath.Dir(path) == "." || !strings.HasPrefix(filepath.Base(path), "tkt") {
-			return "", fmt.Errorf(`Subsidiary cache path %s has no parent directory, or its filename does not begin with "tkt"`, path) //nolint:staticcheck // MIT's words
+			//lint:ignore ST1005 MIT's words
+			return "", fmt.Errorf(`Subsidiary cache path %s has no parent directory, or its filename does not begin with "tkt"`, path)
 		}
 		return path, nil
 	}

@@ -94,7 +94,7 @@ func TestOpenNames(t *testing.T) {
 		"KCM:":                 "credential cache type KCM is not supported by this build yet",
 		"NONSENSE:x":           `Unknown credential cache type "NONSENSE"`,
 	} {
-		if _, err := Open(bad); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), want) {
+		if _, err := Open(bad); !errors.Is(err, ErrType) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -211,6 +211,12 @@ func TestAppendToOldVersions(t *testing.T) {
 		if got := servers(t, s); slices.Contains(got, "host/a.example@EXAMPLE.COM") || !slices.Contains(got, "host/new@R") {
 			t.Errorf("%s: after removal %q", file, got)
 		}
+		if klist, err := exec.LookPath("klist"); err == nil { // its absence is told by TestKlistReads
+			out := run(t, klist, path)
+			if !strings.Contains(out, "host/new@R") || !strings.Contains(out, "HTTP/b.example@") || strings.Contains(out, "host/a.example@") {
+				t.Errorf("%s: klist prints\n%s", file, out)
+			}
+		}
 	}
 }
 
@@ -244,6 +250,23 @@ func TestKlistReads(t *testing.T) {
 	}
 	if out := run(t, klist, "-C", path); strings.Contains(out, "start_realm") {
 		t.Errorf("klist prints the configuration that was removed:\n%s", out)
+	}
+}
+
+// MIT's klist finds the primary cache of a directory made here, and another beside it.
+func TestKlistReadsDirectory(t *testing.T) {
+	klist := mit(t, "klist")
+	dir := filepath.Join(t.TempDir(), "cc")
+	for _, cache := range []string{"DIR:" + dir, "DIR::" + filepath.Join(dir, "tktB")} {
+		s := open(t, cache)
+		server := credential(fmt.Sprintf("s%d", len(cache)), 18, 2_000_000_000)
+		if err := s.Replace(&Cache{Default: server.Client, Credentials: []Credential{server}}); err != nil {
+			t.Fatal(err)
+		}
+		out := run(t, klist, cache)
+		if !strings.Contains(out, "Ticket cache: "+s.Name()+"\n") || !strings.Contains(out, server.Server.String()) {
+			t.Errorf("klist %s:\n%s", cache, out)
+		}
 	}
 }
 

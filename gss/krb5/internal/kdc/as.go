@@ -32,7 +32,9 @@ type ASOptions struct {
 // AS gets a ticket for client by its password or keys, RFC 4120 section 3.1, with
 // encrypted-timestamp pre-authentication if the KDC asks for it. With
 // Canonicalize, or a client name of type NTEnterprise, the ticket's
-// Client is the name that the KDC gives, perhaps in another realm.
+// Client is the name that the KDC gives, perhaps in another realm. What a KDC
+// refuses is tried once more with the realm's primary_kdc if it has one, as a
+// replica may not know a new password yet.
 //
 // Errors, besides those of [Client.Exchange], are [*PasswordError], [*Error]
 // for what else the KDC says, and [*ReplyError] for a reply that does not
@@ -47,16 +49,44 @@ func (c *Client) AS(ctx context.Context, client Principal, secret Secret, opts A
 		return Ticket{}, errNoSecret
 	}
 	x.etypes = supported(c.tktEnctypes())
+	x.keyed = x.etypes
 	if x.secret.keys != nil {
-		x.etypes = slices.DeleteFunc(x.etypes, func(id int32) bool {
-			return !slices.ContainsFunc(x.secret.keys, func(k Key) bool { return k.Etype == id })
-		})
+		// As MIT does: those of the keys first, the others for the session key.
+		var others []int32
+		x.keyed = nil
+		for _, id := range x.etypes {
+			if slices.ContainsFunc(x.secret.keys, func(k Key) bool { return k.Etype == id }) {
+				x.keyed = append(x.keyed, id)
+			} else {
+				others = append(others, id)
+			}
+		}
+		x.etypes = slices.Concat(x.keyed, others)
 	}
-	if len(x.etypes) == 0 {
+	if len(x.keyed) == 0 {
 		return Ticket{}, errNoEtype
 	}
 	x.canonicalize = opts.Canonicalize || settings.Canonicalize || client.Type == NTEnterprise
-	return x.run(ctx)
+	again := *x
+	t, err := x.run(ctx)
+	primaries := c.Profile.PrimaryKDCs(client.Realm)
+	if err == nil || !fromKDC(err) || len(primaries) == 0 || slices.Contains(primaries, x.from) {
+		return t, err
+	}
+	// A replica may not know a new password or principal yet. The primary is
+	// never asked twice: a wrong password would count twice against a lockout.
+	again.primary = true
+	if t, againErr := again.run(ctx); againErr == nil || fromKDC(againErr) {
+		return t, againErr
+	}
+	return Ticket{}, err
+}
+
+// fromKDC says whether a KDC gave the error, or a reply that could not be read.
+func fromKDC(err error) bool {
+	var e *Error
+	var r *ReplyError
+	return errors.As(err, &e) || errors.As(err, &r)
 }
 
 var (
@@ -72,8 +102,11 @@ type asExchange struct {
 	client       Principal
 	secret       *secret
 	opts         ASOptions
-	etypes       []int32
+	etypes       []int32 // to ask for
+	keyed        []int32 // those of them for which the secret gives a key
 	canonicalize bool
+	primary      bool   // ask the primary KDC
+	from         string // the KDC that answered last
 
 	offset time.Duration        // of the KDC's clock as an error reply showed it; not authenticated
 	hints  types.PADataSequence // what the KDC said of the client's keys
@@ -92,10 +125,11 @@ func (x *asExchange) run(ctx context.Context) (Ticket, error) {
 		if err != nil {
 			return Ticket{}, err
 		}
-		reply, err := x.c.Exchange(ctx, req.service.Realm, msg)
+		reply, from, err := x.c.exchange(ctx, req.service.Realm, msg, x.primary)
 		if err != nil {
 			return Ticket{}, err
 		}
+		x.from = from
 		if !isKRBError(reply) {
 			return x.accept(req, reply)
 		}
@@ -211,7 +245,7 @@ func (x *asExchange) preauthenticate(e *Error) error {
 	if !hints.Contains(paEncTimestamp) && len(hints) > 0 {
 		return &PreauthError{Err: e}
 	}
-	params, err := chooseParams(hints, x.etypes, x.defaultSalt())
+	params, err := chooseParams(hints, x.keyed, x.defaultSalt())
 	if err != nil {
 		return err
 	}
@@ -234,7 +268,7 @@ func (x *asExchange) accept(req *body, reply []byte) (Ticket, error) {
 		return Ticket{}, badReply("it is for client "+got.String(), nil)
 	}
 	id := rep.EncPart.EType
-	if !slices.Contains(x.etypes, id) {
+	if !slices.Contains(x.keyed, id) {
 		return Ticket{}, badReply("encrypted part", errNoCommonEtype)
 	}
 	key := x.key

@@ -103,10 +103,11 @@ func decrypt(k Key, usage uint32, data types.EncryptedData) (plain []byte, err e
 		return nil, errors.New("ciphertext is shorter than its confounder and MAC")
 	}
 	err = fence("decrypting", func() error {
-		plain, err = crypto.DecryptEncPart(data, gokrb5Key(k), usage)
+		b, err := crypto.DecryptEncPart(data, gokrb5Key(k), usage)
 		if err != nil {
 			return &Error{Code: errIntegrity}
 		}
+		plain = b
 		return nil
 	})
 	return plain, err

@@ -31,9 +31,16 @@ const (
 // The errors are [*NoKDCError], [*UnreachableError], which wraps the
 // cause of each attempt and the end of ctx, and [*krb5conf.Error].
 func (c *Client) Exchange(ctx context.Context, realm string, request []byte) ([]byte, error) {
+	reply, _, err := c.exchange(ctx, realm, request, false)
+	return reply, err
+}
+
+// exchange is Exchange, or asks the realm's primary KDCs only. It also tells the
+// "host:port" of the KDC that answered, as it is configured.
+func (c *Client) exchange(ctx context.Context, realm string, request []byte, primary bool) (reply []byte, from string, err error) {
 	s, err := c.Profile.Settings()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	timeout := giveUp
 	if s.KDCTimeout > 0 {
@@ -42,19 +49,19 @@ func (c *Client) Exchange(ctx context.Context, realm string, request []byte) ([]
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	servers, err := c.locate(ctx, realm, s, len(request))
+	servers, err := c.locate(ctx, realm, s, len(request), primary)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	attempts := make([]attempt, len(servers))
 	for i, srv := range servers {
 		attempts[i] = func(ctx context.Context) ([]byte, error) { return c.ask(ctx, srv, request) }
 	}
-	reply, causes := race(ctx, attempts)
+	reply, which, causes := race(ctx, attempts)
 	if reply == nil {
-		return nil, &UnreachableError{Realm: realm, Causes: causes}
+		return nil, "", &UnreachableError{Realm: realm, Causes: causes}
 	}
-	return reply, nil
+	return reply, servers[which].addr, nil
 }
 
 // attempt asks one server. It gives a reply or an error, and ends with its
@@ -63,13 +70,14 @@ type attempt func(ctx context.Context) ([]byte, error)
 
 // race runs the attempts in order: the next is started when one that runs has
 // failed, or patience has passed since the last was started. The first reply ends the
-// others. Without one, the causes are given in the order in which they arose,
-// with the context's own last.
-func race(ctx context.Context, attempts []attempt) (reply []byte, causes []error) {
+// others, and which attempt gave it is told. Without one, the causes are given in
+// the order in which they arose, with the context's own last.
+func race(ctx context.Context, attempts []attempt) (reply []byte, which int, causes []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
 		reply []byte
+		which int
 		err   error
 	}
 	// Buffered so that attempts which end after the race do not linger.
@@ -81,13 +89,13 @@ func race(ctx context.Context, attempts []attempt) (reply []byte, causes []error
 		if started == len(attempts) {
 			return
 		}
-		a := attempts[started]
+		which := started
 		started++
 		running++
 		timer.Reset(patience)
 		go func() {
-			reply, err := a(ctx)
-			results <- result{reply, err}
+			reply, err := attempts[which](ctx)
+			results <- result{reply, which, err}
 		}()
 	}
 	startNext()
@@ -96,17 +104,17 @@ func race(ctx context.Context, attempts []attempt) (reply []byte, causes []error
 		case r := <-results:
 			running--
 			if r.err == nil {
-				return r.reply, nil
+				return r.reply, r.which, nil
 			}
 			causes = append(causes, r.err)
 			startNext()
 		case <-timer.C:
 			startNext()
 		case <-ctx.Done():
-			return nil, append(causes, context.Cause(ctx))
+			return nil, 0, append(causes, context.Cause(ctx))
 		}
 	}
-	return nil, causes
+	return nil, 0, causes
 }
 
 // ask asks a server at each of its addresses.
@@ -133,7 +141,7 @@ func (c *Client) ask(ctx context.Context, srv server, request []byte) ([]byte, e
 			return reply, nil
 		}
 	}
-	reply, causes := race(ctx, attempts)
+	reply, _, causes := race(ctx, attempts)
 	if reply == nil {
 		return nil, errors.Join(causes...)
 	}

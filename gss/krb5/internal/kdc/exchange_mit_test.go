@@ -26,6 +26,8 @@ func startRealm(t *testing.T) *mitRealm {
 		"addprinc -randkey +requires_preauth robot",
 		"addprinc -randkey host/server.test.example",
 		"addprinc -randkey -e aes128-cts-hmac-sha256-128:normal host/sha2.test.example",
+		"addprinc -pw renamedpw +requires_preauth maiden",
+		"rename_principal -force maiden married",
 		"ktadd -k " + kt + " robot",
 		"ktadd -k " + kt + " host/server.test.example",
 	}
@@ -82,6 +84,12 @@ func TestAgainstMIT(t *testing.T) {
 		}
 		_, err := c.AS(ctx, r.user("bob"), Password("wrong"), ASOptions{})
 		wantError(t, err, "Password incorrect", -1765328353)
+	})
+
+	t.Run("salt of another name", func(t *testing.T) {
+		if _, err := c.AS(ctx, r.user("married"), Password("renamedpw"), ASOptions{}); err != nil {
+			t.Error(err)
+		}
 	})
 
 	t.Run("service without TGS", func(t *testing.T) {

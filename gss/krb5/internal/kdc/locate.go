@@ -24,14 +24,18 @@ var errOneLine = errors.New("its entry stands on one line, which makes it a stri
 
 // locate gives the KDCs of realm in the order in which to try them: those of the
 // configuration, or if it has none and dns_lookup_kdc allows it, those of DNS.
-func (c *Client) locate(ctx context.Context, realm string, s krb5conf.Settings, size int) ([]server, error) {
+func (c *Client) locate(ctx context.Context, realm string, s krb5conf.Settings, size int, primary bool) ([]server, error) {
 	// A realm is a name in an untrusted message at times: nothing is looked up for one
 	// that cannot be a domain.
 	if realm == "" || strings.ContainsFunc(realm, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, &NoKDCError{Realm: realm}
 	}
 	var udp, tcp []server
-	for _, addr := range c.Profile.KDCs(realm) {
+	addrs := c.Profile.KDCs(realm)
+	if primary {
+		addrs = c.Profile.PrimaryKDCs(realm)
+	}
+	for _, addr := range addrs {
 		udp = append(udp, server{"udp", addr})
 		tcp = append(tcp, server{"tcp", addr})
 	}

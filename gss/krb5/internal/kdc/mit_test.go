@@ -1,9 +1,11 @@
 package kdc
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -40,16 +42,19 @@ func needPrograms(t *testing.T, names ...string) {
 	}
 }
 
-// freePort finds a port that is free for UDP and TCP.
+// freePort finds a port that is free for UDP and TCP, below those that the
+// system hands out, so that no other connection takes it before the KDC does: krb5kdc
+// does not refuse a port in use.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 100 {
+		port := 10000 + rand.IntN(20000)
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		u, err := net.ListenPacket("udp", addr)
 		l.Close()
 		if err == nil {
 			u.Close()
@@ -89,7 +94,7 @@ func newMITRealm(t *testing.T, name string, extra string) *mitRealm {
 %[4]s
  }
 [logging]
- kdc = FILE:%[2]s/kdc.log
+ kdc = STDERR
 `, name, r.dir, r.port, extra))
 	r.env = append(os.Environ(),
 		"PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin",
@@ -137,36 +142,43 @@ func (r *mitRealm) admin(queries ...string) {
 	}
 }
 
-// serve starts the KDC and waits until it answers.
+// serve starts the KDC and waits until it says that it works.
 func (r *mitRealm) serve() {
 	r.t.Helper()
 	cmd := r.command("krb5kdc", "-n", "-r", r.name, "-P", filepath.Join(r.dir, "kdc.pid"))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	exited := make(chan struct{})
-	go func() { cmd.Wait(); close(exited) }()
-	r.t.Cleanup(func() { cmd.Process.Kill(); <-exited })
-	// The KDC says "commencing operation" in its log once it listens; a
-	// connection over TCP says as much without reading files.
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", r.port), time.Second)
-		if err == nil {
-			conn.Close()
-			return
+	ready, ended := make(chan struct{}), make(chan string, 1)
+	go func() {
+		var log strings.Builder
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(&log, lines.Text())
+			if strings.Contains(lines.Text(), "commencing operation") {
+				close(ready)
+			}
 		}
-		select {
-		case <-exited:
-			r.t.Fatalf("krb5kdc ended: %s", out.String())
-		case <-time.After(20 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("krb5kdc does not listen: %v", err)
-		}
+		cmd.Wait()
+		ended <- log.String()
+	}()
+	select {
+	case <-ready:
+	case log := <-ended:
+		r.t.Fatalf("krb5kdc ended:\n%s", log)
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		r.t.Fatalf("krb5kdc did not start:\n%s", <-ended)
 	}
+	r.t.Cleanup(func() {
+		cmd.Process.Kill()
+		if log := <-ended; r.t.Failed() {
+			r.t.Logf("KDC of %s:\n%s", r.name, log)
+		}
+	})
 }
 
 func (r *mitRealm) profile(more string) *krb5conf.Profile {

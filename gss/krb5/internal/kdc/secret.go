@@ -16,7 +16,7 @@ type secret struct {
 func Password(password string) Secret { return Secret{&secret{password: password}} }
 
 // Keys makes a secret of a principal's keys, those of its newest kvno in a
-// keytab. Only the encryption types for which there is a key are asked for.
+// keytab. Their encryption types are asked for before others.
 func Keys(keys ...Key) Secret { return Secret{&secret{keys: slices.Clone(keys)}} }
 
 // String shows no secret.

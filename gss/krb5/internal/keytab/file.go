@@ -21,7 +21,9 @@ const maxFile = 16 << 20
 const settled = 2 * time.Second
 
 // ErrType means that a keytab's name starts with a type other than FILE or WRFILE.
-var ErrType = errors.New("Unknown Key table type") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrType = errors.New("Unknown Key table type")
 
 // A FileError says which keytab file could not be used, and why. Err may be asked for with errors.Is: [fs.ErrNotExist],
 // [fs.ErrPermission], [ErrFormat], [ErrVersion].
@@ -84,18 +86,18 @@ func load(path string) (*Keytab, fs.FileInfo, error) {
 
 // read reads a file under the shared lock that MIT's readers take, since its writers change a keytab in place.
 func read(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	info, err := os.Stat(path) // before it is opened: the opening of a named pipe waits
 	if err != nil {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, nil, errors.New("not a regular file")
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
 	unlock, err := filelock.Lock(f, false)
 	if err != nil {
 		return nil, nil, err

@@ -20,7 +20,9 @@ const (
 var ErrFormat = errors.New("malformed keytab")
 
 // ErrVersion means that the file starts with other than 0x0501 or 0x0502.
-var ErrVersion = errors.New("Unsupported key table format version number") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrVersion = errors.New("Unsupported key table format version number")
 
 // Parse reads a whole keytab. Holes, which ktutil and kadmin leave where they deleted an entry, are passed over, and a
 // record of length 0 ends the keytab, both as in MIT's library; where that takes a damaged record for the end, Parse says

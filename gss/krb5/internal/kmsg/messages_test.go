@@ -50,8 +50,8 @@ var (
 	nobody  = PrincipalName{Type: NTUnknown}
 	aKey    = EncryptionKey{18, bytes.Repeat([]byte{0x5a}, 32)}
 	address = HostAddress{2, []byte{192, 0, 2, 1}}
-	pac     = AuthorizationData{{1, bytes.Repeat([]byte{0xd5}, 700)}, {-1, []byte{}}}
-	cipher  = EncryptedData{Etype: 18, Kvno: 2, HasKvno: true, Cipher: bytes.Repeat([]byte{0xc1}, 300)}
+	pac     = AuthorizationData{{1, bytes.Repeat([]byte{0xd5}, 140)}, {-1, []byte{}}}
+	cipher  = EncryptedData{Etype: 18, Kvno: 2, HasKvno: true, Cipher: bytes.Repeat([]byte{0xc1}, 130)}
 
 	smallTicket = Ticket{"EXAMPLE", host, cipher}
 	largeTicket = Ticket{"EXAMPLE", odd, EncryptedData{Etype: -1 << 31, Kvno: 1<<32 - 1, HasKvno: true, Cipher: make([]byte, 70000)}}
@@ -186,13 +186,12 @@ func withTrailing(der []byte) [][]byte {
 	}
 	out := [][]byte{tlv(tag, append(bytes.Clone(content), 5, 0))}
 	for at := 0; at < len(content); {
-		_, inner, after := split(content[at:])
+		_, _, after := split(content[at:])
 		end := len(content) - len(after)
 		for _, bad := range withTrailing(content[at:end]) {
 			changed := append(append(bytes.Clone(content[:at]), bad...), content[end:]...)
 			out = append(out, tlv(tag, changed))
 		}
-		_ = inner
 		at = end
 	}
 	return out
@@ -322,6 +321,27 @@ func TestAppendRefusesWhatParseWould(t *testing.T) {
 		var syntax *SyntaxError
 		if !errors.As(err, &syntax) || syntax.Field != c.field || der != nil {
 			t.Errorf("%s: got %v, want an error about %q", c.name, err, c.field)
+		}
+	}
+}
+
+// Lengths on both sides of where their encoding grows by a byte: cryptobyte
+// refuses one that is not minimal.
+func TestLengthBoundaries(t *testing.T) {
+	var sizes []int
+	for _, boundary := range []int{0x80, 1 << 8, 1 << 16} {
+		for size := boundary - 48; size <= boundary; size++ { // the outer values' lengths cross it first
+			sizes = append(sizes, size)
+		}
+	}
+	content := make([]byte, 1<<24)
+	for _, size := range append(sizes, 1<<24-1, 1<<24) {
+		der, err := (&APRep{EncryptedData{Etype: 18, Cipher: content[:size]}}).Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ParseAPRep(der); err != nil || len(m.EncPart.Cipher) != size {
+			t.Errorf("%d bytes: %d, %v", size, len(m.EncPart.Cipher), err)
 		}
 	}
 }

@@ -72,6 +72,15 @@ func TestMITReferenceValues(t *testing.T) {
 	}
 }
 
+// MIT's encoder can be told to write empty optional fields; they are read.
+func TestMITReferenceEmptyOptions(t *testing.T) {
+	der, _ := hex.DecodeString(testdata.MarshaledKRB5authenticatorOptionalsEmpty)
+	a, err := ParseAuthenticator(der)
+	if err != nil || Unparse(a.CName, a.CRealm) != "hftsai/extra@ATHENA.MIT.EDU" || len(a.AuthorizationData) != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // MIT's vectors of key versions that came as negative numbers.
 func TestNegativeKeyVersions(t *testing.T) {
 	for want, enc := range map[uint32]string{

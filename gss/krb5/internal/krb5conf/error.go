@@ -7,11 +7,15 @@ import (
 
 // ErrFormat is what every [Error] about the contents of a file answers to with
 // errors.Is. Its text is MIT's for KRB5_CONFIG_BADFORMAT.
-var ErrFormat = errors.New("Improper format of Kerberos configuration file") //nolint:staticcheck // MIT's wording
+//
+//lint:ignore ST1005 MIT's wording
+var ErrFormat = errors.New("Improper format of Kerberos configuration file")
 
 // ErrNoTranslation is returned by [Profile.LocalName] for a principal which no
 // rule translates. Its text is MIT's for KRB5_LNAME_NOTRANS.
-var ErrNoTranslation = errors.New("No translation available for requested principal") //nolint:staticcheck // MIT's wording
+//
+//lint:ignore ST1005 MIT's wording
+var ErrNoTranslation = errors.New("No translation available for requested principal")
 
 // badFormat is KRB5_CONFIG_BADFORMAT of MIT's error table.
 const badFormat = -1765328248

@@ -3,6 +3,7 @@ package krb5conf
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // render writes a tree so that parsing gives it back.
 func render(root *section) string {
 	var b strings.Builder
-	for _, name := range sortedSections(root) {
+	for _, name := range slices.Sorted(maps.Keys(root.sections)) {
 		s := root.sections[name]
 		b.WriteString("[" + name + "]")
 		if s.final {
@@ -27,13 +28,13 @@ func render(root *section) string {
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`, "\b", `\b`)
 
 func renderBody(b *strings.Builder, s *section) {
-	for _, name := range s.names {
+	for _, name := range slices.Sorted(maps.Keys(s.relations)) {
 		for _, r := range s.relations[name] {
 			// The star keeps an empty tag from being none.
 			b.WriteString("\t" + name + "* = \"" + escape.Replace(r.value) + "\"\n")
 		}
 	}
-	for _, name := range sortedSections(s) {
+	for _, name := range slices.Sorted(maps.Keys(s.sections)) {
 		c := s.sections[name]
 		b.WriteString("\t" + name)
 		if c.final {
@@ -45,18 +46,9 @@ func renderBody(b *strings.Builder, s *section) {
 	}
 }
 
-func sortedSections(s *section) []string {
-	var names []string
-	for n := range s.sections {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // bare drops what says where a relation was read.
 func bare(s *section) *section {
-	c := &section{name: s.name, final: s.final, names: s.names}
+	c := &section{name: s.name, final: s.final}
 	for n, rs := range s.relations {
 		for _, r := range rs {
 			if c.relations == nil {

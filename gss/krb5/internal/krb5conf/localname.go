@@ -8,7 +8,7 @@ import (
 
 // Faults of an auth_to_local value.
 var (
-	errRuleType      = errors.New("auth_to_local type is unknown: write DEFAULT or RULE:")
+	errRuleType      = errors.New("auth_to_local type is unknown: write DEFAULT, or RULE: and a rule")
 	errRuleSelection = errors.New("selection string of the rule is not [n:text with $0 to $n]")
 	errRuleMatch     = errors.New("expression of the rule has no closing parenthesis")
 	errRuleReplace   = errors.New("rule does not end in s/expression/text/ or s/expression/text/g")

@@ -108,7 +108,7 @@ func (st *fileState) parseLine(line string) error {
 // directive gives what follows the keyword at the very start of a line.
 func directive(line, keyword string) (string, bool) {
 	rest, ok := strings.CutPrefix(line, keyword)
-	if !ok || rest == "" || !isSpace(rest[0]) {
+	if !ok || rest != "" && !isSpace(rest[0]) {
 		return "", false
 	}
 	return strings.TrimRight(trimLeft(rest), "\r"), true

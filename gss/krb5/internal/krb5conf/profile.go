@@ -20,7 +20,6 @@ type section struct {
 	final     bool // later files add nothing below it
 	sections  map[string]*section
 	relations map[string][]relation
-	names     []string // of relations, in order of first appearance
 }
 
 // relation is the value of one "tag = value" line and where it was read.
@@ -45,9 +44,6 @@ func (s *section) child(name string) *section {
 func (s *section) add(name string, r relation) {
 	if s.relations == nil {
 		s.relations = make(map[string][]relation)
-	}
-	if _, seen := s.relations[name]; !seen {
-		s.names = append(s.names, name)
 	}
 	s.relations[name] = append(s.relations[name], r)
 }
@@ -98,29 +94,6 @@ func values(rs []relation) []string {
 		vs = append(vs, r.value)
 	}
 	return vs
-}
-
-// tags gives the names of the relations in the section at path, in order of
-// first appearance.
-func (p *Profile) tags(path ...string) []string {
-	if p == nil {
-		return nil
-	}
-	var names []string
-	for _, root := range p.files {
-		s, final := root.find(path)
-		if s != nil {
-			for _, n := range s.names {
-				if !slices.Contains(names, n) {
-					names = append(names, n)
-				}
-			}
-		}
-		if final {
-			break
-		}
-	}
-	return names
 }
 
 // Sections gives the names of the sections within the section at path, sorted:

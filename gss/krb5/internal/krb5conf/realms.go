@@ -13,8 +13,21 @@ const kdcPort = "88"
 // file, with port 88 where none is written. Empty without a list. IPv6 addresses stand
 // in brackets or bare. Entries that are URLs, which name KDC proxies, are left out.
 func (p *Profile) KDCs(realm string) []string {
+	return hostPorts(p.Values("realms", realm, "kdc"))
+}
+
+// PrimaryKDCs gives the KDCs of realm that hold its master database, where a
+// changed password is known first, in the manner of KDCs.
+func (p *Profile) PrimaryKDCs(realm string) []string {
+	if vs := p.Values("realms", realm, "primary_kdc"); len(vs) > 0 {
+		return hostPorts(vs)
+	}
+	return hostPorts(p.Values("realms", realm, "master_kdc"))
+}
+
+func hostPorts(vs []string) []string {
 	var addrs []string
-	for _, v := range p.Values("realms", realm, "kdc") {
+	for _, v := range vs {
 		if addr, ok := hostPort(v); ok {
 			addrs = append(addrs, addr)
 		}

@@ -42,6 +42,8 @@ type Settings struct {
 	QualifySet              bool   // not set: the resolver's first search domain
 	IgnoreAcceptorHostname  bool
 
+	ClientAwareChannelBindings bool // say in every AP-REQ that channel bindings are known of
+
 	Forwardable    bool
 	Proxiable      bool
 	NoAddresses    bool
@@ -97,6 +99,8 @@ func (p *Profile) Settings() (Settings, error) {
 		RDNS:                    l.bool("rdns", true),
 		QualifyShortname:        l.string("qualify_shortname", ""),
 		IgnoreAcceptorHostname:  l.bool("ignore_acceptor_hostname", false),
+
+		ClientAwareChannelBindings: l.bool("client_aware_channel_bindings", false),
 
 		Forwardable:    l.bool("forwardable", false),
 		Proxiable:      l.bool("proxiable", false),

@@ -147,6 +147,11 @@ func TestKDCs(t *testing.T) {
   kdc = https://proxy.example/KdcProxy
   kdc = ""
   admin_server = admin.example
+  master_kdc = old.example
+  primary_kdc = kdc1.example:8888
+ }
+ OLD = {
+  master_kdc = old.example
  }
  ONELINE = { kdc = x }
 `)
@@ -157,7 +162,10 @@ func TestKDCs(t *testing.T) {
 	if got := append(p.KDCs("r"), p.KDCs("ONELINE")...); got != nil {
 		t.Errorf("got %q for realms without any", got)
 	}
-	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"R"}) {
+	if got := append(p.PrimaryKDCs("R"), p.PrimaryKDCs("OLD")...); !reflect.DeepEqual(got, []string{"kdc1.example:8888", "old.example:88"}) {
+		t.Errorf("primary KDCs %q", got)
+	}
+	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"OLD", "R"}) {
 		t.Errorf("realms %q", got)
 	}
 }

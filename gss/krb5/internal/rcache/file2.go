@@ -33,7 +33,8 @@ var ErrCorrupt = errors.New("replay cache file is corrupt")
 //
 // The descriptor stays open. Every Store takes the file's lock, then looks (one stat) whether the path still names the file
 // that is open; when it was removed or replaced, the file that is there now is used, so that all processes agree. The
-// hash key is read each time, since a truncated file has got a new one. A Store costs six system calls.
+// hash key is read each time, since a truncated file has got a new one. A Store costs six system calls while the first table
+// has room, and one more for each further table: 4 to 6 microseconds.
 //
 // A file holds 12 bytes of a tag: of the MACs of the enctypes 19 and 20 the first 12, no less than those of 17 and 18.
 //

@@ -11,14 +11,18 @@ import (
 )
 
 // ErrReplay means that the cache holds the tag already: the request came before.
-var ErrReplay = errors.New("Request is a replay") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrReplay = errors.New("Request is a replay")
 
 // ErrFull means that the cache holds as many entries as it may, each of which could still be replayed. The request must be
 // refused, since its replay would not be noticed.
 var ErrFull = errors.New("replay cache is full")
 
 // ErrName means that a replay cache's name is not of a form that [Open] knows.
-var ErrName = errors.New("Can't parse replay cache name") //nolint:staticcheck // MIT's words
+//
+//lint:ignore ST1005 MIT's words
+var ErrName = errors.New("Can't parse replay cache name")
 
 // MaxTag is the length of the longest tag, in bytes: the MAC of aes256-cts-hmac-sha384-192.
 const MaxTag = 24
@@ -72,7 +76,7 @@ func (none) Store([]byte, time.Time) error { return nil }
 func Open(name string, c Config) (Cache, error) {
 	kind, rest, typed := strings.Cut(name, ":")
 	if !typed {
-		return nil, fmt.Errorf("%w %q: want dfl:, file2:PATH or none:", ErrName, name)
+		return nil, fmt.Errorf("%w %q: dfl:, none: and file2:PATH are known", ErrName, name)
 	}
 	switch kind {
 	case "none":
@@ -85,7 +89,7 @@ func Open(name string, c Config) (Cache, error) {
 	case "dfl":
 		return openFile2(DefaultPath(os.Getenv), true, c)
 	}
-	return nil, fmt.Errorf("%w %q: Replay cache type is unknown: want dfl:, file2:PATH or none:", ErrName, name)
+	return nil, fmt.Errorf("%w %q: Replay cache type is unknown: dfl:, none: and file2:PATH are known", ErrName, name)
 }
 
 // DefaultName gives the name of the cache to use: name, the value of KRB5RCACHENAME; else the type kind, the value of

@@ -1,0 +1,74 @@
+package krb5
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/rcache"
+)
+
+// A ReplayCache remembers the authenticators that acceptors took, so that none
+// is taken twice. It is safe for concurrent use, and acceptors of one service
+// should share one.
+type ReplayCache struct {
+	cache rcache.Cache
+}
+
+// maxReplayEntries bounds a replay cache in memory. An entry lives for twice
+// the clock skew at most, ten minutes as a rule: the bound allows for 1,700
+// contexts a second all that time, and for some 100 MB.
+const maxReplayEntries = 1 << 20
+
+// OpenReplayCache opens a replay cache by its name in the C library's syntax:
+// "file2:PATH", a file that every process and MIT's library may share; "dfl:",
+// the file of that kind that the user's services share by default; "none:",
+// which remembers nothing and lets tokens be replayed.
+//
+// The acceptor's clock skew must be no larger than the profile's.
+func OpenReplayCache(name string, profile *Profile) (*ReplayCache, error) {
+	c, err := rcache.Open(name, rcache.Config{Skew: profile.settings.ClockSkew})
+	if err != nil {
+		return nil, replayCacheError(err)
+	}
+	return &ReplayCache{cache: c}, nil
+}
+
+// NewMemoryReplayCache makes a replay cache for one process. It holds a
+// million entries; when all of them could still be replayed, contexts are
+// refused rather than taken unchecked.
+func NewMemoryReplayCache(profile *Profile) *ReplayCache {
+	return &ReplayCache{cache: rcache.NewMemory(maxReplayEntries, rcache.Config{Skew: profile.settings.ClockSkew})}
+}
+
+// Refused counts the contexts that were refused because a cache in memory was
+// full; zero for others.
+func (r *ReplayCache) Refused() uint64 {
+	if m, ok := r.cache.(*rcache.Memory); ok {
+		return m.Stats().Refused
+	}
+	return 0
+}
+
+// Close gives a file back. No acceptor may be using it.
+func (r *ReplayCache) Close() error {
+	if c, ok := r.cache.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func defaultReplayCache(profile *Profile) (*ReplayCache, error) {
+	name := rcache.DefaultName(os.Getenv("KRB5RCACHENAME"), os.Getenv("KRB5RCACHETYPE"), profile.settings.DefaultRCacheName)
+	return OpenReplayCache(name, profile)
+}
+
+func replayCacheError(err error) error {
+	e := failure(err).(*gss.Error)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, rcache.ErrCorrupt) {
+		e.Hint = "remove that file, or name another replay cache in KRB5RCACHENAME (file2:PATH) or another directory in KRB5RCACHEDIR"
+	}
+	return e
+}
