@@ -37,6 +37,8 @@ func (n *acceptNegotiation) step(token []byte) (reply []byte, done bool, err err
 	switch {
 	case err != nil && bytes.HasPrefix(token, []byte("NTLMSSP\x00")):
 		return nil, false, &gss.Error{Major: gss.ErrBadMech, Mech: gss.MechSPNEGO, Err: errors.New("the client sent an NTLM token"), Hint: hintNTLM}
+	case err != nil && bytes.HasPrefix(token, []byte{tagAPReq}):
+		return n.beginBare(gss.MechKrb5, token)
 	case err != nil:
 		return nil, false, defective(err)
 	case mech != gss.MechSPNEGO:
@@ -150,6 +152,10 @@ func (n *acceptNegotiation) finish(next negTokenResp, mic []byte) (reply []byte,
 	}
 	return next.marshal(), done, nil
 }
+
+// tagAPReq is [APPLICATION 14], by which MIT's library, too, tells an AP-REQ
+// that DCE style leaves unframed (RFC 4120, section 5.5.1).
+const tagAPReq = 14 | 0x60
 
 // beginBare takes a first token that is a mechanism's own.
 func (n *acceptNegotiation) beginBare(mech gss.OID, token []byte) (reply []byte, done bool, err error) {

@@ -45,7 +45,10 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if c.established.Load() != nil {
+	if inner := c.established.Load(); inner != nil {
+		if !(*inner).Established() {
+			return nil, errDeleted // by Export
+		}
 		return nil, errEstablished
 	}
 	if c.legs++; c.legs > maxLegs {
@@ -91,6 +94,7 @@ func (c *secContext) Inquire() gss.Info {
 	info := inner.Inquire()
 	info.Established = false
 	info.Flags &^= gss.ProtReady | gss.Transferable
+	info.Delegated = nil
 	return info
 }
 
@@ -155,4 +159,41 @@ func (c *secContext) Unwrap(dst, token []byte) (msg []byte, sealed bool, err err
 		return nil, false, err
 	}
 	return inner.Unwrap(dst, token)
+}
+
+// WrapSizeLimit implements gss.Context.
+func (c *secContext) WrapSizeLimit(size int, seal bool) (int, error) {
+	inner, err := c.ready()
+	if err != nil {
+		return 0, err
+	}
+	return inner.WrapSizeLimit(size, seal)
+}
+
+// PseudoRandom implements gss.Context.
+func (c *secContext) PseudoRandom(key gss.PRFKey, input []byte, n int) ([]byte, error) {
+	inner, err := c.ready()
+	if err != nil {
+		return nil, err
+	}
+	return inner.PseudoRandom(key, input, n)
+}
+
+// SessionKey implements gss.Context.
+func (c *secContext) SessionKey() ([]byte, error) {
+	inner, err := c.ready()
+	if err != nil {
+		return nil, err
+	}
+	return inner.SessionKey()
+}
+
+// Export implements gss.Context. The token is the mechanism's, to be imported
+// by it: nothing of the negotiation is left to carry over.
+func (c *secContext) Export() ([]byte, error) {
+	inner, err := c.ready()
+	if err != nil {
+		return nil, err
+	}
+	return inner.Export()
 }

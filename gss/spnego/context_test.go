@@ -1,11 +1,13 @@
 package spnego
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"testing"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
 )
 
 // established gives both ends of a Kerberos context that was negotiated.
@@ -27,7 +29,11 @@ func TestIncompleteContext(t *testing.T) {
 		_, merr := c.MIC(nil, nil)
 		_, werr := c.Wrap(nil, nil, true)
 		_, _, uerr := c.Unwrap(nil, nil)
-		for _, err := range []error{merr, werr, uerr, c.VerifyMIC(nil, nil)} {
+		_, lerr := c.WrapSizeLimit(100, true)
+		_, perr := c.PseudoRandom(gss.PRFKeyFull, nil, 1)
+		_, kerr := c.SessionKey()
+		_, eerr := c.Export()
+		for _, err := range []error{merr, werr, uerr, lerr, perr, kerr, eerr, c.VerifyMIC(nil, nil)} {
 			if !errors.Is(err, gss.ErrNoContext) {
 				t.Errorf("a call before the context stands: %v", err)
 			}
@@ -115,5 +121,47 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if _, err := ic.Wrap(nil, msg, true); !errors.Is(err, gss.ErrNoContext) {
 		t.Errorf("Wrap after Delete: %v", err)
+	}
+}
+
+// What a context has beyond messages is the mechanism's, at both ends.
+func TestMechanismServices(t *testing.T) {
+	ic, ac := established(t)
+	var keys, random [][]byte
+	for _, ends := range [][2]gss.Context{{ic, ac}, {ac, ic}} {
+		c, peer := ends[0], ends[1]
+		key, err := c.SessionKey()
+		must(t, err)
+		keys = append(keys, key)
+		prf, err := c.PseudoRandom(gss.PRFKeyFull, []byte("input"), 40)
+		must(t, err)
+		random = append(random, prf)
+		limit, err := c.WrapSizeLimit(1000, true)
+		must(t, err)
+		token, err := c.Wrap(nil, make([]byte, limit), true)
+		if err != nil || len(token) != 1000 {
+			t.Errorf("%d bytes, said to fill 1000, take %d, %v", limit, len(token), err)
+		}
+		_, _, err = peer.Unwrap(nil, token)
+		must(t, err)
+	}
+	if len(keys[0]) == 0 || !bytes.Equal(keys[0], keys[1]) || len(random[0]) != 40 || !bytes.Equal(random[0], random[1]) {
+		t.Error("the ends' session keys or pseudo-random octets differ")
+	}
+
+	// The exported context goes on as Kerberos; the exporting one is gone.
+	token, err := ac.Export()
+	must(t, err)
+	imported, err := krb5.ImportContext(token, krb5.ImportConfig{})
+	must(t, err)
+	msg := []byte("message")
+	mic, err := imported.MIC(nil, msg)
+	must(t, err)
+	must(t, ic.VerifyMIC(msg, mic))
+	if _, err := ac.MIC(nil, msg); !errors.Is(err, gss.ErrNoContext) || ac.Established() {
+		t.Errorf("established %t, MIC after Export: %v", ac.Established(), err)
+	}
+	if _, err := ac.Step(nil); !errors.Is(err, gss.ErrNoContext) {
+		t.Errorf("Step after Export: %v", err)
 	}
 }

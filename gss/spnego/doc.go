@@ -24,7 +24,8 @@
 // token.go is the wire form, initiate.go and accept.go are the two roles, mic.go
 // is what protects the list, context.go joins them to [gss.Context]. Once the
 // context stands every per-message call is the mechanism's own, and Inquire
-// names that mechanism, as MIT's gss_inquire_context does.
+// names that mechanism, as MIT's gss_inquire_context does. An exported context is
+// the mechanism's, too, and imported by it.
 //
 // # Downgrade protection
 //
@@ -44,8 +45,8 @@
 // peers are known to send it, are:
 //
 //   - a bare token of one of the acceptor's mechanisms, without negotiation
-//     (Windows and Java send a Kerberos AP-REQ so): the context is then that
-//     mechanism's, to the end;
+//     (Windows and Java send a Kerberos AP-REQ so, DCE style one without any
+//     framing): the context is then that mechanism's, to the end;
 //   - the mechanism 1.2.840.48018.1.2.2, Kerberos with a bit lost, which Windows
 //     lists first and Samba answers with: it is Kerberos, and an acceptor answers
 //     with the one that it took from the list;

@@ -38,7 +38,7 @@ func TestMITClient(t *testing.T) {
 	k := mitKerberos(t, realm)
 	a, err := NewAcceptor(fake{mech: mechA, legs: 2}, k.acceptor(t))
 	must(t, err)
-	for _, options := range []string{"", "-nomutual", "-seq -mcount 3", "-ccount 2", "-nw", "-noreplay -nomutual -nx"} {
+	for _, options := range []string{"", "-nomutual", "-seq -mcount 3", "-ccount 2", "-nw", "-noreplay -nomutual -nx", "-dce", "-d"} {
 		t.Run("options="+options, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
@@ -211,6 +211,10 @@ func TestMITServer(t *testing.T) {
 			"init krb5 token; completed krb5 token"},
 		{"alone, not mutual", unilateral, []gss.Initiator{k.initiator(t)},
 			"init krb5 token; completed krb5"},
+		{"alone, DCE style", gss.DefaultFlags | gss.DCEStyle, []gss.Initiator{k.initiator(t)},
+			"init krb5 token; incomplete krb5 token; incomplete token; completed"},
+		{"fallback, DCE style", gss.DefaultFlags | gss.DCEStyle, []gss.Initiator{other, k.initiator(t)},
+			"init A krb5 token; request-mic krb5; incomplete token; incomplete token; incomplete token mic; completed mic"},
 		{"preferred", 0, []gss.Initiator{k.initiator(t), other},
 			"init krb5 A token; completed krb5 token"},
 		{"fallback", 0, []gss.Initiator{other, k.initiator(t)},
