@@ -112,8 +112,13 @@ func (c *fakeContext) step(token string) ([]byte, error) {
 func (c *fakeContext) Established() bool { return c.leg >= c.legs }
 
 func (c *fakeContext) Inquire() gss.Info {
-	return gss.Info{Mechanism: c.mech, Local: c.local, Established: c.Established(), Flags: c.flags | gss.ProtReady}
+	return gss.Info{
+		Mechanism: c.mech, Local: c.local, Established: c.Established(),
+		Flags: c.flags | gss.ProtReady | gss.Transferable, Delegated: fakeCredential{},
+	}
 }
+
+type fakeCredential struct{ gss.Credential }
 
 func (c *fakeContext) sum(local bool, msg []byte) []byte {
 	h := hmac.New(sha256.New, fmt.Appendf(nil, "%s %t", c.mech, local))
