@@ -58,5 +58,7 @@
 //   - an unsolicited mechListMIC beside accept-completed (Windows): it is
 //     verified, and not answered, as that acceptor awaits nothing.
 //
+// An acceptor's second choice without request-mic is refused, as by MIT's
+// library: Java's acceptors make it so, by RFC 2478, and send no MIC either.
 // NegoEx, and NTLM's special rules for the MIC, are not implemented.
 package spnego

@@ -56,9 +56,6 @@ func noCommonMech(offered []gss.OID) error {
 	return e
 }
 
-// mechNTLM is what Windows clients fall back to.
-const mechNTLM gss.OID = "\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a" // 1.3.6.1.4.1.311.2.2.10
-
 const hintNTLM = "a Windows client offers NTLM alone when it has no ticket for this service: see that it asks for the service by the name that the KDC knows it by"
 
 // remoteReject is what a reject without a mechanism's error token says.
@@ -70,31 +67,4 @@ func remoteReject(major gss.Major) error {
 		e.Err = errors.New("the peer rejected the context")
 	}
 	return e
-}
-
-// checkMechs refuses lists of mechanisms that nothing could be negotiated with.
-func checkMechs(mechs []gss.OID) error {
-	if len(mechs) == 0 {
-		return &gss.Error{Major: gss.ErrBadMech, Minor: minorNoMechs, Mech: gss.MechSPNEGO, Err: errNoMechs}
-	}
-	if len(mechs) > maxMechs {
-		return &gss.Error{Major: gss.ErrBadMech, Mech: gss.MechSPNEGO, Err: errTooManyMechs}
-	}
-	seen := make(map[gss.OID]bool)
-	for _, m := range mechs {
-		var why string
-		switch {
-		case m == gss.MechSPNEGO:
-			why = "cannot negotiate itself"
-		case !m.Valid():
-			why = "is no object identifier"
-		case seen[canonical(m)]:
-			why = "is listed twice"
-		default:
-			seen[canonical(m)] = true
-			continue
-		}
-		return &gss.Error{Major: gss.ErrBadMech, Mech: gss.MechSPNEGO, Err: fmt.Errorf("mechanism %s %s", m.Name(), why)}
-	}
-	return nil
 }

@@ -127,7 +127,12 @@ func (n *initiateNegotiation) reselect(resp *negTokenResp) ([]byte, error) {
 	case i < 0:
 		return nil, defective(fmt.Errorf("the acceptor chose mechanism %s, which was not offered", resp.mech.Name()))
 	case resp.state != requestMIC:
-		return nil, defective(errors.New("the acceptor chose another mechanism than the preferred one without asking for a mechListMIC"))
+		return nil, &gss.Error{
+			Major: gss.ErrDefectiveToken,
+			Mech:  gss.MechSPNEGO,
+			Err:   fmt.Errorf("the acceptor chose %s instead of the preferred mechanism without asking for a mechListMIC", resp.mech.Name()),
+			Hint:  "nothing shows that the acceptor made that choice (Java's acceptors follow RFC 2478, which has no protection): offer its mechanism first or alone",
+		}
 	case resp.token != nil || resp.mic != nil:
 		return nil, defective(errors.New("the acceptor chose a mechanism and sent a token of another"))
 	}

@@ -7,18 +7,6 @@ import (
 	"github.com/countersign-go/countersign/gss"
 )
 
-// mechMSKrb5 is how Windows 2000 misencoded Kerberos' OID, 1.2.840.48018.1.2.2.
-// Windows still lists it, and Samba answers with it.
-const mechMSKrb5 gss.OID = "\x2a\x86\x48\x82\xf7\x12\x01\x02\x02"
-
-// canonical is the mechanism that an OID on the wire means.
-func canonical(mech gss.OID) gss.OID {
-	if mech == mechMSKrb5 {
-		return gss.MechKrb5
-	}
-	return mech
-}
-
 var (
 	errWrongMIC   = errors.New("the mechListMIC is not of the list that was sent: somebody may have altered it")
 	errMissingMIC = errors.New("the mechListMIC is missing where it is required")
