@@ -40,9 +40,13 @@ func noTokenFromPeer() error {
 // noCommonMech is the acceptor's finding that it has none of the mechanisms
 // offered.
 func noCommonMech(offered []gss.OID) error {
-	names := make([]string, len(offered))
-	for i, m := range offered {
-		names[i] = m.Name()
+	const most = 8 // to name: the list is the peer's
+	var names []string
+	for _, m := range offered[:min(len(offered), most)] {
+		names = append(names, m.Name())
+	}
+	if more := len(offered) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	e := &gss.Error{
 		Major: gss.ErrBadMech,

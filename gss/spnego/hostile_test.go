@@ -623,6 +623,25 @@ func TestBounds(t *testing.T) {
 		t.Errorf("a list of %d mechanisms: %v", maxMechs+1, err)
 	}
 
+	// What the peer lists does not fill the log, nor take the time of reading
+	// endless numbers.
+	many := (&negTokenInit{mechList: marshalMechList(slices.Repeat([]gss.OID{mechC}, maxMechs))}).marshal()
+	long := string(mechC) + strings.Repeat("\x81", 1<<19) + "\x01"
+	for _, tt := range []struct {
+		token string
+		want  gss.Major
+		text  string
+	}{
+		{string(many), gss.ErrBadMech, "24 more"},
+		{der(0x60, oid(gss.OID(long))), gss.ErrBadMech, "malformed OID"},
+		{initToken(mechTypes(oid(gss.OID(long)))), gss.ErrDefectiveToken, "malformed NegTokenInit"},
+	} {
+		_, err := accept(t, b).Step([]byte(tt.token))
+		if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) || len(err.Error()) > 1000 {
+			t.Errorf("%.100v, want %v with %q", err, tt.want, tt.text)
+		}
+	}
+
 	// A token as long as may be reaches the mechanism, one byte more does not.
 	onlyB := marshalMechList([]gss.OID{mechB})
 	fill := maxTokenLength - len((&negTokenInit{mechList: onlyB, token: make([]byte, 1<<19)}).marshal()) + 1<<19

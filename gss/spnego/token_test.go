@@ -21,8 +21,10 @@ func der(tag byte, parts ...string) string {
 		return string([]byte{tag, byte(n)}) + content
 	case n < 0x100:
 		return string([]byte{tag, 0x81, byte(n)}) + content
-	default:
+	case n < 0x10000:
 		return string([]byte{tag, 0x82, byte(n >> 8), byte(n)}) + content
+	default:
+		return string([]byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}) + content
 	}
 }
 
