@@ -8,9 +8,16 @@ import (
 	"github.com/countersign-go/countersign/gss"
 )
 
-// maxLegs bounds the tokens that one side takes before the context stands.
-// Negotiation adds two to the mechanism's own.
-const maxLegs = 32
+const (
+	// maxLegs bounds the tokens that one side takes before the context stands.
+	// Negotiation adds two to the mechanism's own.
+	maxLegs = 32
+
+	// maxTokenLength bounds a token, in bytes. A Kerberos ticket with a large PAC
+	// has some 64 KiB. The token is in memory when it comes here: the bound keeps
+	// it from being copied and carried further.
+	maxTokenLength = 1 << 20
+)
 
 // A negotiation is one role's side of the exchange.
 type negotiation interface {
@@ -53,6 +60,9 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 	}
 	if c.legs++; c.legs > maxLegs {
 		return nil, c.fail(defective(fmt.Errorf("no context after %d tokens", maxLegs)))
+	}
+	if len(token) > maxTokenLength {
+		return nil, c.fail(defective(fmt.Errorf("the token is longer than %d bytes", maxTokenLength)))
 	}
 	reply, done, err := c.neg.step(token)
 	if err != nil {

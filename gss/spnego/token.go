@@ -11,15 +11,8 @@ import (
 	"github.com/countersign-go/countersign/gss"
 )
 
-const (
-	// maxTokenLength bounds a negotiation token, in bytes. A Kerberos ticket with
-	// a large PAC has some 64 KiB; a token is in memory when it comes here, the
-	// bound keeps it from being carried further.
-	maxTokenLength = 1 << 20
-
-	// maxMechs bounds the mechanisms of a list. Windows sends five.
-	maxMechs = 32
-)
+// maxMechs bounds the mechanisms of a list. Windows sends five.
+const maxMechs = 32
 
 // negState is the negotiation's state in a NegTokenResp (RFC 4178, section
 // 4.2.2): what the sender makes of it.
@@ -63,7 +56,6 @@ func contextTag(n uint8) asn1.Tag { return asn1.Tag(n).ContextSpecific().Constru
 
 var (
 	errNotFramed     = errors.New("the token does not begin with a GSS-API header")
-	errTooLong       = fmt.Errorf("the token is longer than %d bytes", maxTokenLength)
 	errMalformedInit = errors.New("malformed NegTokenInit")
 	errMalformedResp = errors.New("malformed NegTokenResp")
 	errTooManyMechs  = fmt.Errorf("more than %d mechanisms in the list", maxMechs)
@@ -72,9 +64,6 @@ var (
 // unframe gives the mechanism of an initial context token and what follows its
 // OID, which aliases token.
 func unframe(token []byte) (mech gss.OID, inner []byte, err error) {
-	if len(token) > maxTokenLength {
-		return "", nil, errTooLong
-	}
 	var frame, oid cryptobyte.String
 	s := cryptobyte.String(token)
 	if !s.ReadASN1(&frame, tagFrame) || !s.Empty() || !frame.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) {
@@ -213,9 +202,6 @@ func (t *negTokenResp) marshal() []byte {
 
 // parseNegTokenResp reads a message. The result's byte slices alias b.
 func parseNegTokenResp(b []byte) (*negTokenResp, error) {
-	if len(b) > maxTokenLength {
-		return nil, errTooLong
-	}
 	var (
 		choice, seq, field, oid cryptobyte.String
 		present                 bool
