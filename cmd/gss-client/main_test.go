@@ -19,7 +19,11 @@ import (
 	"github.com/countersign-go/countersign/gss/krb5"
 )
 
+// hurry keeps a program with the race detector from sleeping a second at exit.
+const hurry = "atexit_sleep_ms=10"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", hurry)
 	testscript.Main(m, map[string]func(){"gss-client": main})
 }
 
@@ -28,7 +32,7 @@ func TestMain(m *testing.M) {
 //
 //	serve FAULT       a server with that fault of package clienttest; $PORT is its port
 //	serve skew        an honest one whose clock is ten minutes ahead
-//	kdc FAULT         stopped, or tickets of one second that are used up ("expired")
+//	kdc FAULT         stopped; silent; or alice's ticket-granting ticket is expired
 //	exits N COMMAND   exec, with that exit status
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -58,6 +62,7 @@ func setUp(env *testscript.Env) error {
 	}
 	keytab, kerr := realm.Keytab("host/localhost")
 	ccache, cerr := realm.CCache("alice")
+	env.Setenv("GORACE", hurry)
 	env.Setenv("KRB5_CONFIG", filepath.Join(env.WorkDir, "krb5.conf"))
 	env.Setenv("KRB5CCNAME", "FILE:"+filepath.Join(env.WorkDir, "ccache"))
 	return errors.Join(kerr, cerr,
@@ -97,6 +102,8 @@ func changeKDC(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case len(args) == 1 && args[0] == "stopped":
 		realm.Close()
+	case len(args) == 1 && args[0] == "silent":
+		realm.SetFaults(gsstest.Faults{Drop: true})
 	case len(args) == 1 && args[0] == "expired":
 		long := time.Now().Add(-time.Hour)
 		ticket, err := realm.MintTicket(gsstest.TicketOptions{
@@ -108,7 +115,7 @@ func changeKDC(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs("ccache"), ccache, 0o600))
 	default:
-		ts.Fatalf("usage: kdc stopped|expired")
+		ts.Fatalf("usage: kdc stopped|silent|expired")
 	}
 }
 

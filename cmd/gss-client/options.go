@@ -190,12 +190,15 @@ func (o *options) positional(rest []string, madeUp bool) error {
 			hint = "options go before the host"
 		}
 		return usage(fmt.Sprintf("%q: no argument is taken after the message", rest[3]), hint)
-	case rest[0] == "":
+	case strings.Trim(rest[0], "[]") == "":
 		return usage("the host is empty", hintHelp)
 	case rest[1] == "":
 		return usage("the service is empty", "a service is written service@host, such as host@localhost")
 	}
-	o.host, o.service, o.msg = rest[0], rest[1], rest[2]
+	o.host, o.service, o.msg = strings.TrimSuffix(strings.TrimPrefix(rest[0], "["), "]"), rest[1], rest[2]
+	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
+		return usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
+	}
 	return nil
 }
 

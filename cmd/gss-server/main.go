@@ -125,8 +125,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 
 // reported marks a session's failure as logged by the server.
 func reported(err error) error {
-	var op *net.OpError
-	if err == nil || errors.As(err, &op) && op.Op == "accept" {
+	if op, ok := errors.AsType[*net.OpError](err); err == nil || ok && op.Op == "accept" {
 		return err
 	}
 	return errReported
@@ -139,12 +138,9 @@ func report(log *logrus.Logger, inetd bool, err error) {
 		return
 	}
 	hint := ""
-	var usage *hintedError
-	var status *gss.Error
-	switch {
-	case errors.As(err, &usage):
-		hint = usage.hint
-	case errors.As(err, &status):
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		hint = hinted.hint
+	} else if status, ok := errors.AsType[*gss.Error](err); ok {
 		hint = status.Hint
 	}
 	if inetd {

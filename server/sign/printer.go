@@ -157,8 +157,7 @@ func (p *printer) status(doing string, err error) {
 
 func (p *printer) statusLines(doing string, err error) {
 	major, minor := gss.ErrFailure, err
-	var status *gss.Error
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*gss.Error](err); ok {
 		major, minor = status.Major, status.Err
 	}
 	why := "Unknown error" // what a minor status of 0 is called
