@@ -73,15 +73,19 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	acceptor, cred, err := acquire(ctx, opts)
+	kerberos, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
 	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
 
+	acceptor, err := negotiated(kerberos, opts.mechanism)
+	if err != nil {
+		return err
+	}
 	service, err := sign.New(sign.Config{
 		Acceptor:             acceptor,
-		LocalName:            acceptor.LocalName,
+		LocalName:            kerberos.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
