@@ -207,7 +207,7 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	for _, later := range []struct {
 		set    bool
 		option string
-	}{{o.spnego, "-spnego"}, {o.iakerb, "-iakerb"}, {o.dce, "-dce"}, {o.delegate, "-d"}} {
+	}{{o.spnego, "-spnego"}, {o.iakerb, "-iakerb"}} {
 		if later.set {
 			return usage(later.option+" is not in this version yet", "leave "+later.option+" away")
 		}
@@ -269,6 +269,12 @@ func (o *options) contextFlags() gss.Flags {
 	}
 	if o.sequence {
 		flags |= gss.Sequencing
+	}
+	if o.delegate {
+		flags |= gss.Delegation
+	}
+	if o.dce {
+		flags |= gss.DCEStyle
 	}
 	return flags
 }

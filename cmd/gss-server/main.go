@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/sign"
 )
@@ -85,6 +86,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
 		Verbose:              opts.verbose,
+		Import:               importer(opts),
 	})
 	if err != nil {
 		return err
@@ -121,6 +123,14 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		return reported(srv.RunOnce(ctx, listeners...))
 	}
 	return srv.Run(ctx, listeners...)
+}
+
+// importer is what imports contexts with -export, nil without.
+func importer(opts options) func([]byte) (gss.Context, error) {
+	if !opts.export {
+		return nil
+	}
+	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
 }
 
 // reported marks a session's failure as logged by the server.

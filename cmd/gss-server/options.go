@@ -34,8 +34,9 @@ type options struct {
 	server     server.Config
 	maxMessage int
 
-	export, iakerb bool // of a later version
-	version        bool
+	export  bool
+	iakerb  bool // of a later version
+	version bool
 }
 
 // A hintedError says what is wrong and what to do about it.
@@ -69,7 +70,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
-	fs.BoolVar(&o.export, "export", false, "export and import the context (in a later version)")
+	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
 	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
 	fs.BoolVar(&o.version, "version", false, "print the version")
 	return fs
@@ -131,8 +132,6 @@ func parseOptions(args []string) (options, error) {
 
 func (o *options) check(fs *pflag.FlagSet) error {
 	switch {
-	case o.export:
-		return &hintedError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
 	case o.iakerb:
 		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
 	case fs.NArg() == 0:
