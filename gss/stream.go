@@ -19,9 +19,9 @@ import (
 //
 // # Use
 //
-// Any number of goroutines may call any methods at once. An idle Stream holds
-// 2 KiB and starts no goroutine. The underlying connection is the Stream's: no
-// one else may use it.
+// Any number of goroutines may call any methods at once. A Stream that waits to
+// read holds 2 KiB, and none starts a goroutine. The underlying connection is
+// the Stream's: no one else may use it.
 //
 // A failed handshake sticks, as does any failure of reading but an expired
 // deadline, which the next Read takes up where it stopped. A message that is
@@ -29,7 +29,9 @@ import (
 // that its deadline interrupts counts the bytes that it has sealed; what of
 // them did not leave leaves before the next Write, CloseWrite or Close sends
 // anything. So a caller may go on after an expired deadline in either
-// direction, which crypto/tls does not allow.
+// direction, which crypto/tls does not allow. Where the mechanism holds messages
+// to the context's lifetime, both directions fail with [ErrContextExpired] when
+// it is over.
 //
 // The end of the stream is a message of its own. A connection that is cut, by
 // whomever, reads as [io.ErrUnexpectedEOF] and never as [io.EOF].

@@ -185,7 +185,8 @@ func (w *wire) flush() error {
 	return nil
 }
 
-// A deadline remembers a write deadline. Setting and asking need no order.
+// A deadline remembers the write deadline, so that it can be looked at before
+// anything is sealed. It is safe for concurrent use.
 type deadline struct {
 	mu sync.Mutex
 	t  time.Time

@@ -15,6 +15,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"hash"
 	"io"
 	"math/big"
@@ -333,5 +334,62 @@ func TestTLSServerEndPointMD5(t *testing.T) {
 	}
 	if want := "tls-server-end-point:" + unhex(t, strings.ReplaceAll(digest, ":", "")); cert.SignatureAlgorithm != x509.MD5WithRSA || string(cb.ApplicationData) != want {
 		t.Errorf("%s: got %x, want %x", cert.SignatureAlgorithm, cb.ApplicationData, want)
+	}
+}
+
+// Both ends find the certificate where the documentation says.
+func TestTLSServerEndPointBothEnds(t *testing.T) {
+	cert := selfSigned(t)
+	c, _ := tlsPair(t, &tls.Config{InsecureSkipVerify: true}, &tls.Config{Certificates: []tls.Certificate{cert}})
+	own, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := gss.TLSServerEndPoint(c.ConnectionState().PeerCertificates[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := gss.TLSServerEndPoint(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(client.ApplicationData, server.ApplicationData) {
+		t.Errorf("the ends differ: %x and %x", client.ApplicationData, server.ApplicationData)
+	}
+}
+
+// A stream bound to the TLS connection below it stands where both ends have the
+// same connection, and not where somebody between them ends one and opens
+// another.
+func TestStreamBoundToTLS(t *testing.T) {
+	clientTLS := &tls.Config{InsecureSkipVerify: true}
+	serverTLS := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
+	bindings := func(c *tls.Conn) *gss.ChannelBindings {
+		cb, err := gss.TLSExporter(c.ConnectionState())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cb
+	}
+	establish := func(client, server *tls.Conn) (clientErr, serverErr error) {
+		c := gss.Client(client, gss.ClientConfig{Mechanism: &fakeMech{}, Target: fakeTarget, Bindings: bindings(client)})
+		s := gss.Server(server, gss.ServerConfig{Mechanism: &fakeMech{}, Bindings: bindings(server)})
+		done := make(chan error)
+		go func() { done <- s.Handshake() }()
+		clientErr = c.Handshake()
+		return clientErr, <-done
+	}
+
+	client, server := tlsPair(t, clientTLS, serverTLS)
+	if clientErr, serverErr := establish(client, server); clientErr != nil || serverErr != nil {
+		t.Errorf("one connection: %v, %v", clientErr, serverErr)
+	}
+
+	client, near := tlsPair(t, clientTLS, serverTLS)
+	far, server := tlsPair(t, clientTLS, serverTLS)
+	go func() { _, _ = io.Copy(near, far) }()
+	go func() { _, _ = io.Copy(far, near) }()
+	if clientErr, serverErr := establish(client, server); !errors.Is(serverErr, gss.ErrBadBindings) || clientErr == nil {
+		t.Errorf("two connections: %v, %v", clientErr, serverErr)
 	}
 }
