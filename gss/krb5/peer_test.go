@@ -98,6 +98,7 @@ func (s *stage) contexts(t *testing.T) {
 			if flags&gss.DCEStyle != 0 && !s.isC() {
 				continue
 			}
+			t.Log(flags)
 			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
 			const asked = gss.Mutual | gss.ReplayDetection | gss.Sequencing | gss.DCEStyle | base
 			for _, c := range []gss.Context{ic, ac} {

@@ -93,9 +93,28 @@ final class GSSPeer {
             try {
                 reply("ok", call(request));
             } catch (GSSException e) {
-                // Java makes no error tokens, and numbers routine errors from 1 as RFC 2744 does.
-                reply("error", List.of(text(Long.toString((long) e.getMajor() << 16)), text(describe(e)), new byte[0]));
+                reply("error", List.of(number(major(e)), text(describe(e)), new byte[0])); // Java makes no error tokens
             }
+        }
+    }
+
+    /** Gives the routine error with RFC 2744's number. Java's own are in alphabetical order. */
+    private static int major(GSSException e) {
+        switch (e.getMajor()) {
+        case GSSException.BAD_MECH:
+            return 1 << 16;
+        case GSSException.BAD_BINDINGS:
+            return 4 << 16;
+        case GSSException.BAD_MIC:
+            return 6 << 16;
+        case GSSException.NO_CRED:
+            return 7 << 16;
+        case GSSException.NO_CONTEXT:
+            return 8 << 16;
+        case GSSException.DEFECTIVE_TOKEN:
+            return 9 << 16;
+        default:
+            return 13 << 16; // GSS_S_FAILURE; the text tells more
         }
     }
 
@@ -156,7 +175,7 @@ final class GSSPeer {
         case "step":
             return step(r.get(1));
         case "inquire":
-            return List.of(number(flags()), text(context.getSrcName().toString()), text(context.getTargName().toString()));
+            return List.of(number(flags()), text(canonical(context.getSrcName()).toString()), text(canonical(context.getTargName()).toString()));
         case "wrap": {
             MessageProp prop = new MessageProp(0, word(r, 1).equals("1"));
             return List.of(context.wrap(r.get(2), 0, r.get(2).length, prop));
@@ -174,15 +193,14 @@ final class GSSPeer {
             return List.of(number(status(prop)));
         }
         case "limit":
-            return List.of(number(context.getWrapSizeLimit(0, word(r, 1).equals("1"), Integer.parseInt(word(r, 2)))));
+            // Java goes on below zero.
+            return List.of(number(Math.max(0, context.getWrapSizeLimit(0, word(r, 1).equals("1"), Integer.parseInt(word(r, 2))))));
         case "key": {
             Object key = ((ExtendedGSSContext) context).inquireSecContext(InquireType.KRB5_GET_SESSION_KEY_EX);
             return List.of(((java.security.Key) key).getEncoded());
         }
-        case "names": {
-            Oid krb5 = mechanism("krb5");
-            return List.of(context.getSrcName().canonicalize(krb5).export(), context.getTargName().canonicalize(krb5).export());
-        }
+        case "names":
+            return List.of(canonical(context.getSrcName()).export(), canonical(context.getTargName()).export());
         case "delegated":
             onward = context.getDelegCred();
             return List.of(text(onward.getName().toString()));
@@ -204,6 +222,10 @@ final class GSSPeer {
         default:
             throw new IOException("unknown mechanism " + name);
         }
+    }
+
+    private static GSSName canonical(GSSName name) throws GSSException, IOException {
+        return name.canonicalize(mechanism("krb5"));
     }
 
     private void init(List<byte[]> r) throws GSSException, IOException {

@@ -22,8 +22,7 @@ const callTimeout = 30 * time.Second
 // at a time: the next Initiate or Accept ends the one before. It is not safe for
 // concurrent use.
 type Peer struct {
-	t       testing.TB
-	roundTo func(request [][]byte) (reply [][]byte, err error)
+	roundTrip func(request [][]byte) (reply [][]byte, err error)
 }
 
 // Start runs the program in an environment, in which KRB5_CONFIG names its
@@ -55,7 +54,7 @@ func (p *Program) Start(t testing.TB, env []string) *Peer {
 			t.Errorf("%s peer: %v\n%s", p.Implementation, err, &stderr)
 		}
 	})
-	return &Peer{t: t, roundTo: func(request [][]byte) ([][]byte, error) {
+	return &Peer{func(request [][]byte) ([][]byte, error) {
 		timer := time.AfterFunc(callTimeout, func() { cmd.Process.Kill() })
 		defer timer.Stop()
 		if err := writeStrings(stdin, request); err != nil {
@@ -65,42 +64,40 @@ func (p *Program) Start(t testing.TB, env []string) *Peer {
 	}}
 }
 
-// call makes a call of the peer's. The error is the library's; one of the
-// conversation with the program fails the test.
+// call makes a call of the peer's. A *gss.Error is the library's, with what
+// it gave beside; any other error means that the program cannot be talked to.
 func (p *Peer) call(results int, command string, args ...[]byte) ([][]byte, error) {
-	p.t.Helper()
-	request := append([][]byte{[]byte(command)}, args...)
-	reply, err := p.roundTo(request)
+	reply, err := p.roundTrip(append([][]byte{[]byte(command)}, args...))
 	if err != nil {
-		p.t.Fatalf("peer: %s: %v", command, err)
+		return nil, fmt.Errorf("peer: %s: %w", command, err)
 	}
 	switch status := string(reply[0]); {
 	case status == "ok" && len(reply) == 1+results:
 		return reply[1:], nil
 	case status == "error" && len(reply) == 4:
-		return reply[1:], p.error(reply[1], reply[2])
+		return reply[3:], libraryError(reply[1], reply[2])
+	default:
+		return nil, fmt.Errorf("peer: %s: %d results after %q", command, len(reply)-1, status)
 	}
-	p.t.Fatalf("peer: %s: %d results after %q", command, len(reply)-1, reply[0])
-	return nil, nil
 }
 
-// error is a failure as the peer's library describes it.
-func (p *Peer) error(major, text []byte) error {
+// libraryError is a failure as the peer's library describes it.
+func libraryError(major, text []byte) error {
 	const supplementary = 0xffff // beside a routine error it says nothing
-	m := gss.Major(p.number(major))
+	n, err := parseNumber(major)
+	if err != nil {
+		return err
+	}
+	m := gss.Major(n)
 	if routine := m &^ supplementary; routine != 0 {
 		m = routine
 	}
 	return &gss.Error{Major: m, Err: fmt.Errorf("the peer says: %s", text)}
 }
 
-func (p *Peer) number(text []byte) uint32 {
-	p.t.Helper()
+func parseNumber(text []byte) (uint32, error) {
 	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil {
-		p.t.Fatalf("peer: %v", err)
-	}
-	return uint32(n)
+	return uint32(n), err
 }
 
 // mechanismWord is how the programs call a mechanism.

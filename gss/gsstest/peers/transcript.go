@@ -23,8 +23,8 @@ type exchange struct{ request, reply [][]byte }
 // Record has a transcript kept of what is said to the peer from here on.
 func (p *Peer) Record() *Transcript {
 	transcript := &Transcript{}
-	live := p.roundTo
-	p.roundTo = func(request [][]byte) ([][]byte, error) {
+	live := p.roundTrip
+	p.roundTrip = func(request [][]byte) ([][]byte, error) {
 		reply, err := live(request)
 		if err == nil {
 			transcript.calls = append(transcript.calls, exchange{request, reply})
@@ -44,7 +44,7 @@ func Replay(t testing.TB, transcript *Transcript) *Peer {
 			t.Errorf("%d recorded calls were not made, the first being %s", len(rest), rest[0].request[0])
 		}
 	})
-	return &Peer{t: t, roundTo: func(request [][]byte) ([][]byte, error) {
+	return &Peer{func(request [][]byte) ([][]byte, error) {
 		if len(rest) == 0 {
 			return nil, errors.New("the transcript has ended")
 		}
