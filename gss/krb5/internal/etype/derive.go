@@ -3,6 +3,7 @@ package etype
 import (
 	"crypto/aes"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // What follows the key usage number in the constant of a derived key (RFC
@@ -21,24 +22,48 @@ func (p *Profile) derive(key []byte, usage uint32, purpose byte, n int) ([]byte,
 	if p.etm {
 		return p.kdf(key, constant[:], nil, n), nil
 	}
-	return dk(key, constant[:])
+	if usage >= foldedUsages {
+		folded := fold(constant[:])
+		return dk(key, folded)
+	}
+	slot := &foldedConstants[usage][purpose%3]
+	folded := slot.Load()
+	if folded == nil {
+		folded = fold(constant[:])
+		slot.Store(folded)
+	}
+	return dk(key, folded)
+}
+
+// foldedUsages is how many key usages have their constants' n-folds kept: all
+// that RFC 4120 and RFC 4121 use.
+const foldedUsages = 32
+
+// foldedConstants are n-folds already made, by usage and the remainder of
+// the purpose by three, in which the three differ.
+var foldedConstants [foldedUsages][3]atomic.Pointer[[aes.BlockSize]byte]
+
+func fold(constant []byte) *[aes.BlockSize]byte {
+	folded := new([aes.BlockSize]byte)
+	nfold(folded[:], constant)
+	return folded
 }
 
 // dk is DK of RFC 3961, section 5.1, for AES: random-to-key is the identity,
-// so DR's bytes are the key, as long as the one that it is derived from.
-func dk(key, constant []byte) ([]byte, error) {
+// so DR's bytes are the key, as long as the one that it is derived from. The
+// constant comes folded.
+func dk(key []byte, constant *[aes.BlockSize]byte) ([]byte, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]byte, 0, 2*aes.BlockSize)
-	next := make([]byte, aes.BlockSize)
-	nfold(next, constant)
+	next := constant[:]
 	for len(out) < len(key) {
-		block.Encrypt(next, next)
-		out = append(out, next...)
+		out = out[:len(out)+aes.BlockSize]
+		block.Encrypt(out[len(out)-aes.BlockSize:], next)
+		next = out[len(out)-aes.BlockSize:]
 	}
-	clear(next)
 	return out[:len(key):len(key)], nil
 }
 

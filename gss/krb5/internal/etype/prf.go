@@ -13,7 +13,7 @@ func (p *Profile) PRF(key, input []byte) ([]byte, error) {
 	if p.etm {
 		return p.kdf(key, []byte("prf"), input, p.hashSize), nil
 	}
-	kp, err := dk(key, []byte("prf"))
+	kp, err := dk(key, fold([]byte("prf")))
 	if err != nil {
 		return nil, err
 	}

@@ -42,5 +42,5 @@ func (p *Profile) StringToKey(password, salt string, params []byte) ([]byte, err
 	if p.etm {
 		return p.kdf(key, []byte("kerberos"), nil, p.keySize), nil
 	}
-	return dk(key, []byte("kerberos"))
+	return dk(key, fold([]byte("kerberos")))
 }

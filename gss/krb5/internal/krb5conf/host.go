@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
+	"time"
 )
 
 // Resolver looks up names and addresses. *net.Resolver is one.
@@ -59,12 +61,35 @@ func (s Settings) qualify(host string) string {
 	}
 	domain := s.QualifyShortname
 	if !s.QualifySet {
-		domain = searchDomain("/etc/resolv.conf")
+		domain = resolverDomain.get(time.Now())
 	}
 	if domain == "" {
 		return host
 	}
 	return host + "." + domain
+}
+
+// searchRefresh is how long the resolver's search domain is taken as read,
+// which is as long as package net takes the same file for.
+const searchRefresh = 5 * time.Second
+
+// cachedDomain spares contexts that are initiated in a row the reading of the
+// resolver's configuration.
+type cachedDomain struct {
+	mu     sync.Mutex
+	domain string
+	until  time.Time
+}
+
+var resolverDomain cachedDomain
+
+func (c *cachedDomain) get(now time.Time) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.After(c.until) {
+		c.domain, c.until = searchDomain("/etc/resolv.conf"), now.Add(searchRefresh)
+	}
+	return c.domain
 }
 
 // searchDomain gives the first domain of the last search or domain line of a

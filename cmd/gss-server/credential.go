@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
+)
+
+// acquire gets the credential of the service and an acceptor that uses it.
+func acquire(ctx context.Context, opts options) (*krb5.Acceptor, *krb5.Credential, error) {
+	var keytab *krb5.Keytab
+	if opts.keytab != "" {
+		var err error
+		if keytab, err = krb5.OpenKeytab(opts.keytab); err != nil {
+			return nil, nil, err
+		}
+	}
+	cred, err := krb5.AcquireCredential(ctx, krb5.CredentialConfig{
+		Usage: gss.AcceptOnly, Name: gss.HostService(opts.service), Keytab: keytab,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	acceptor, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	if err != nil {
+		_ = cred.Release() // it holds nothing that could fail to be released
+		return nil, nil, err
+	}
+	return acceptor, cred, nil
+}
