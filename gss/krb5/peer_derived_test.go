@@ -21,19 +21,22 @@ func (s *stage) derived(t *testing.T) {
 			if !bytes.Equal(ik, ak) {
 				t.Errorf("flags %s: the session keys differ: %d and %d octets", flags, len(ik), len(ak))
 			}
-			samePRF(t, ic, ac, s.isC())
+			s.samePRF(t, ic, ac, flags)
 			s.sameLimits(t, ic, ac)
 			s.acceptorSubkey(t, ic, ac, flags)
 		}
 	})
 }
 
-func samePRF(t *testing.T, ic, ac gss.Context, has bool) {
+func (s *stage) samePRF(t *testing.T, ic, ac gss.Context, flags gss.Flags) {
 	t.Helper()
-	if !has {
+	if !s.isC() {
 		return
 	}
 	for _, key := range []gss.PRFKey{gss.PRFKeyFull, gss.PRFKeyPartial} {
+		if s.program.Implementation == peers.Heimdal && key == gss.PRFKeyFull && flags&gss.Mutual == 0 {
+			continue // Heimdal's full key is the acceptor's subkey or none
+		}
 		for _, input := range []string{"", "input", string(bytes.Repeat([]byte("long "), 100))} {
 			// A block is 16, 32 or 48 octets.
 			for _, n := range []int{1, 16, 31, 32, 33, 48, 49, 500} {
@@ -49,6 +52,8 @@ func samePRF(t *testing.T, ic, ac gss.Context, has bool) {
 	}
 }
 
+// sameLimits: Java leaves room for padding that AES does not have, and may be
+// more careful than this library, but not less.
 func (s *stage) sameLimits(t *testing.T, ic, ac gss.Context) {
 	t.Helper()
 	for _, seal := range []bool{true, false} {
@@ -57,8 +62,12 @@ func (s *stage) sameLimits(t *testing.T, ic, ac gss.Context) {
 			must(t, err)
 			a, err := ac.WrapSizeLimit(size, seal)
 			must(t, err)
-			if i != a {
-				t.Errorf("seal %t, limit %d: %d and %d", seal, size, i, a)
+			ours, theirs := i, a
+			if _, ok := ic.(*peers.Context); ok {
+				ours, theirs = a, i
+			}
+			if ours != theirs && (s.isC() || ours < theirs) {
+				t.Errorf("seal %t, limit %d: %d, the peer's %d", seal, size, ours, theirs)
 			}
 		}
 	}

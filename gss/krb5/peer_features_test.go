@@ -15,20 +15,24 @@ import (
 
 // bindings of one channel, of two, and of one side alone.
 func (s *stage) bindings(t *testing.T) {
-	here := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:\x00here")}
-	there := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:\x00there")}
+	here := s.channel("tls-exporter:\x00here")
+	there := s.channel("tls-exporter:\x00there")
 	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
 		_, theirs := a.(*krb5.Acceptor)
 		theirs = !theirs
+		// Java has an initiator without bindings have others than an
+		// acceptor with some; it and Heimdal 7 do not tell of equal ones.
+		strict := theirs && s.program.Implementation == peers.Java
+		tells := !theirs || s.program.Implementation == peers.MIT
 		for _, tt := range []struct {
 			name      string
 			initiator *gss.ChannelBindings
 			acceptor  *gss.ChannelBindings
 			bound, ok bool
 		}{
-			{"same", here, here, true, true},
+			{"same", here, here, tells, true},
 			{"different", here, there, false, false},
-			{"initiator has none", nil, here, false, true},
+			{"initiator has none", nil, here, false, !strict},
 			{"acceptor has none", here, nil, false, true},
 			{"neither", nil, nil, false, true},
 		} {
@@ -39,22 +43,25 @@ func (s *stage) bindings(t *testing.T) {
 			ac, err := a.Accept(tt.acceptor)
 			must(t, err)
 			_, err = ac.Step(token)
-			if theirs && s.program.Implementation != peers.MIT && tt.initiator == nil && tt.acceptor != nil {
-				// Bindings that only the acceptor has are an error to
-				// Java and to older Heimdal, as RFC 2743 has it.
-				t.Logf("%s: %v", tt.name, err)
-				continue
-			}
 			if tt.ok != (err == nil) || err != nil && !errors.Is(err, gss.ErrBadBindings) {
 				t.Errorf("%s: accepted: %t, %v", tt.name, err == nil, err)
 			}
-			if err == nil && (!theirs || s.program.Implementation == peers.MIT) {
-				if bound := ac.Inquire().Flags&gss.ChannelBound != 0; bound != tt.bound {
-					t.Errorf("%s: channel bound: %t", tt.name, bound)
-				}
+			if bound := err == nil && ac.Inquire().Flags&gss.ChannelBound != 0; bound != tt.bound {
+				t.Errorf("%s: channel bound: %t", tt.name, bound)
 			}
 		}
 	})
+}
+
+// channel is a channel's bindings, which have no addresses: type 0 to the C
+// libraries, but GSS_C_AF_NULLADDR (RFC 2744, section 3.11) to Java.
+func (s *stage) channel(data string) *gss.ChannelBindings {
+	const nullAddress = 255
+	b := &gss.ChannelBindings{ApplicationData: []byte(data)}
+	if s.program.Implementation == peers.Java {
+		b.InitiatorAddressType, b.AcceptorAddressType = nullAddress, nullAddress
+	}
+	return b
 }
 
 // delegation: the credential that arrives initiates onwards and can be stored.
@@ -141,9 +148,15 @@ func (s *stage) names(t *testing.T) {
 	})
 }
 
-// firstTokens gives an initiator's first token to an acceptor, and what the
-// acceptor answers, as a rule an error token, back to the initiator.
-func firstTokens(t *testing.T, i gss.Initiator, a gss.Acceptor) (acceptorErr, initiatorErr error, answer []byte) {
+// An attempt is an initiator's first token, and the answer's way back.
+type attempt struct {
+	acceptorErr  error
+	answer       []byte // of the acceptor: as a rule an error token
+	initiatorErr error  // on the answer
+	reply        []byte // of the initiator to the answer
+}
+
+func attemptContext(t *testing.T, i gss.Initiator, a gss.Acceptor) (r attempt) {
 	t.Helper()
 	ic, err := i.Initiate(t.Context(), gss.Request{Target: gss.HostService(service)})
 	must(t, err)
@@ -151,89 +164,108 @@ func firstTokens(t *testing.T, i gss.Initiator, a gss.Acceptor) (acceptorErr, in
 	must(t, err)
 	ac, err := a.Accept(nil)
 	must(t, err)
-	answer, acceptorErr = ac.Step(token)
-	if len(answer) > 0 {
-		_, initiatorErr = ic.Step(answer)
+	r.answer, r.acceptorErr = ac.Step(token)
+	if len(r.answer) > 0 {
+		r.reply, r.initiatorErr = ic.Step(r.answer)
 	}
-	return acceptorErr, initiatorErr, answer
+	if ac.Established() || ic.Established() {
+		t.Error("a context was established")
+	}
+	return r
+}
+
+// says reports whether an error's text holds words, whatever their case.
+func says(err error, words string) bool {
+	return err != nil && strings.Contains(strings.ToLower(err.Error()), words)
+}
+
+func isRemote(err error) bool {
+	var e *gss.Error
+	return errors.As(err, &e) && e.Remote
 }
 
 // skew: clocks an hour apart are found by either acceptor, and the initiator
-// learns it from the error token.
+// learns of it from the error token.
 func (s *stage) skew(t *testing.T) {
 	ahead := func() time.Time { return time.Now().Add(time.Hour) }
+	peer := s.startPeer(t, "host/localhost") // Heimdal's goes by the other clock from here on
 	t.Run("ours to theirs", func(t *testing.T) {
 		cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Cache: s.cache, Profile: s.profile})
 		must(t, err)
 		i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred, Time: ahead})
 		must(t, err)
-		acceptorErr, initiatorErr, answer := firstTokens(t, i, s.peerAcceptor())
-		if acceptorErr == nil || !strings.Contains(strings.ToLower(acceptorErr.Error()), "clock skew too great") {
-			t.Errorf("the peer: %v", acceptorErr)
+		r := attemptContext(t, i, peer.Acceptor(gss.MechKrb5, service))
+		if r.acceptorErr == nil && s.program.Implementation == peers.Heimdal {
+			t.Log("Heimdal's acceptor awaits another try")
+		} else if !says(r.acceptorErr, "clock skew too great") {
+			t.Errorf("the peer: %v", r.acceptorErr)
 		}
-		if s.noErrorToken(t, answer) {
-			return
-		}
-		var e *gss.Error
-		if !errors.As(initiatorErr, &e) || !e.Remote || !errors.Is(initiatorErr, kmsg.APErrSkew) {
-			t.Errorf("ours, of the error token: %v", initiatorErr)
+		if s.isC() && (!isRemote(r.initiatorErr) || !errors.Is(r.initiatorErr, kmsg.APErrSkew)) {
+			t.Errorf("ours, of an error token of %d octets: %v", len(r.answer), r.initiatorErr)
 		}
 	})
 	t.Run("theirs to ours", func(t *testing.T) {
-		a := s.acceptorWith(t, krb5.AcceptorConfig{Time: ahead, ReplayCache: krb5.NewMemoryReplayCache(s.profile)})
-		acceptorErr, initiatorErr, _ := firstTokens(t, s.peerInitiator(), a)
-		if !errors.Is(acceptorErr, kmsg.APErrSkew) {
-			t.Errorf("ours: %v", acceptorErr)
+		forgetful, err := krb5.OpenReplayCache("none:", s.profile) // the others go by the system's clock
+		must(t, err)
+		a := s.acceptorWith(t, krb5.AcceptorConfig{Time: ahead, ReplayCache: forgetful})
+		r := attemptContext(t, peer.Initiator(gss.MechKrb5), a)
+		if !errors.Is(r.acceptorErr, kmsg.APErrSkew) {
+			t.Errorf("ours: %v", r.acceptorErr)
 		}
-		if initiatorErr == nil || !strings.Contains(strings.ToLower(initiatorErr.Error()), "clock skew too great") {
-			t.Errorf("the peer, of our error token: %v", initiatorErr)
+		switch s.program.Implementation {
+		case peers.MIT:
+			if !says(r.initiatorErr, "clock skew too great") {
+				t.Errorf("the peer, of our error token: %v", r.initiatorErr)
+			}
+		case peers.Heimdal: // takes our time from it and tries again
+			ac, err := a.Accept(nil)
+			must(t, err)
+			if _, err := ac.Step(r.reply); err != nil {
+				t.Errorf("Heimdal's second try, after %v: %v", r.initiatorErr, err)
+			}
+		case peers.Java: // knows no error tokens
+			if !says(r.initiatorErr, "ap_rep token id does not match") {
+				t.Errorf("the peer, of our error token: %v", r.initiatorErr)
+			}
 		}
 	})
-}
-
-// noErrorToken reports whether the peer is one that sends no error tokens, and
-// has sent none.
-func (s *stage) noErrorToken(t *testing.T, answer []byte) bool {
-	t.Helper()
-	if (len(answer) > 0) != s.isC() {
-		t.Errorf("an error token of %d octets", len(answer))
-	}
-	return len(answer) == 0
 }
 
 // wrongService: the ticket is for a service of which the acceptor has no key.
 func (s *stage) wrongService(t *testing.T) {
 	t.Run("ours to theirs", func(t *testing.T) {
 		peer := s.startPeer(t, "http/localhost")
-		acceptorErr, initiatorErr, answer := firstTokens(t, s.initiator(t), peer.Acceptor(gss.MechKrb5, ""))
-		if acceptorErr == nil {
+		r := attemptContext(t, s.initiator(t), peer.Acceptor(gss.MechKrb5, ""))
+		if r.acceptorErr == nil {
 			t.Error("the peer accepted")
 		}
-		t.Log(acceptorErr)
-		if s.noErrorToken(t, answer) {
-			return
+		// Of the three MIT's alone has an error token for this.
+		if mit := s.program.Implementation == peers.MIT; mit != isRemote(r.initiatorErr) || mit != (len(r.answer) > 0) {
+			t.Errorf("ours, of an error token of %d octets: %v", len(r.answer), r.initiatorErr)
 		}
-		var e *gss.Error
-		if !errors.As(initiatorErr, &e) || !e.Remote {
-			t.Errorf("ours, of the error token: %v", initiatorErr)
-		}
-		t.Log(initiatorErr)
 	})
 	t.Run("theirs to ours", func(t *testing.T) {
-		acceptorErr, initiatorErr, _ := firstTokens(t, s.peerInitiator(), s.httpAcceptor(t))
-		if !errors.Is(acceptorErr, kmsg.APErrNotUs) {
-			t.Errorf("ours: %v", acceptorErr)
+		r := attemptContext(t, s.peerInitiator(), s.httpAcceptor(t))
+		if !errors.Is(r.acceptorErr, kmsg.APErrNotUs) {
+			t.Errorf("ours: %v", r.acceptorErr)
 		}
-		if initiatorErr == nil {
-			t.Error("the peer takes our error token for none")
+		want := "ticket isn't for us"
+		if !s.isC() {
+			want = "ap_rep token id does not match"
 		}
-		t.Log(initiatorErr)
+		if !says(r.initiatorErr, want) {
+			t.Errorf("the peer, of our error token: %v", r.initiatorErr)
+		}
 	})
 }
 
-// replay: neither acceptor takes a token twice.
+// replay: no acceptor takes a token twice, but for Heimdal's, which keeps no
+// replay cache.
 func (s *stage) replay(t *testing.T) {
 	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
+		if _, ours := a.(*krb5.Acceptor); !ours && s.program.Implementation == peers.Heimdal {
+			return
+		}
 		ic, err := i.Initiate(t.Context(), gss.Request{Target: gss.HostService(service)})
 		must(t, err)
 		token, err := ic.Step(nil)
@@ -244,10 +276,8 @@ func (s *stage) replay(t *testing.T) {
 		must(t, err)
 		again, err := a.Accept(nil)
 		must(t, err)
-		_, err = again.Step(token)
-		t.Log(err)
-		if err == nil {
-			t.Error("accepted twice")
+		if _, err = again.Step(token); !says(err, "request is a replay") {
+			t.Errorf("the second time: %v", err)
 		}
 	})
 }

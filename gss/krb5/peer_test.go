@@ -98,25 +98,55 @@ func (s *stage) contexts(t *testing.T) {
 			if flags&gss.DCEStyle != 0 && !s.isC() {
 				continue
 			}
-			t.Log(flags)
 			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
-			const asked = gss.Mutual | gss.ReplayDetection | gss.Sequencing | gss.DCEStyle | base
-			for _, c := range []gss.Context{ic, ac} {
-				info := c.Inquire()
-				if got := info.Flags & asked; got != flags {
-					t.Errorf("%T: flags %s, want %s", c, got, flags)
-				}
-				if info.Initiator.String() != "alice@TEST.EXAMPLE" || info.Acceptor.String() != "host/localhost@TEST.EXAMPLE" {
-					t.Errorf("%T: %s to %s", c, info.Initiator, info.Acceptor)
-				}
-			}
+			s.checkInfo(t, ic, flags)
+			s.checkInfo(t, ac, flags)
 			exchange(t, ic, ac)
+			s.bridgeHeimdalGap(t, ic, ac, flags)
 			exchange(t, ac, ic)
 		}
 		ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service)})
 		exchangeLarge(t, ic, ac)
 		exchangeLarge(t, ac, ic)
 	})
+}
+
+// checkInfo holds what an end tells of a context against what was asked for.
+func (s *stage) checkInfo(t *testing.T, c gss.Context, flags gss.Flags) {
+	t.Helper()
+	const (
+		order = gss.ReplayDetection | gss.Sequencing
+		asked = gss.Confidentiality | gss.Integrity | gss.Mutual | gss.DCEStyle | order
+	)
+	info := c.Inquire()
+	got := info.Flags & asked
+	if s.program.Implementation == peers.Java && flags&order != 0 {
+		// To Java one is the other: where it initiates it asks for both.
+		got, flags = got|order, flags|order
+	}
+	if got != flags {
+		t.Errorf("%T: flags %s, want %s", c, got, flags)
+	}
+	if info.Initiator.String() != "alice@TEST.EXAMPLE" || info.Acceptor.String() != "host/localhost@TEST.EXAMPLE" {
+		t.Errorf("%T: %s to %s", c, info.Initiator, info.Acceptor)
+	}
+}
+
+// bridgeHeimdalGap sends the message that Heimdal's initiator misses. Without
+// mutual authentication an acceptor has no way to tell its first sequence number
+// and begins with the initiator's: so do MIT's, Java's and even Heimdal's. But
+// Heimdal's initiator expects 0, and reports a gap before the first message.
+func (s *stage) bridgeHeimdalGap(t *testing.T, ic, ac gss.Context, flags gss.Flags) {
+	t.Helper()
+	_, initiates := ic.(*peers.Context)
+	if s.program.Implementation != peers.Heimdal || !initiates || flags&gss.Mutual != 0 || flags&gss.Sequencing == 0 {
+		return
+	}
+	token, err := ac.Wrap(nil, []byte("lost"), true)
+	must(t, err)
+	if _, _, err := ic.Unwrap(nil, token); !errors.Is(err, gss.ErrGapToken) {
+		t.Errorf("Heimdal's initiator, of the acceptor's first message: %v", err)
+	}
 }
 
 // exchangeLarge sends 1 MiB, sealed and in the clear.
@@ -139,14 +169,15 @@ func (s *stage) sequence(t *testing.T) {
 		const all = gss.Mutual | gss.Confidentiality | gss.Integrity
 		for _, flags := range []gss.Flags{all | gss.ReplayDetection | gss.Sequencing, all | gss.ReplayDetection} {
 			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
-			disorder(t, ic, ac, flags)
-			disorder(t, ac, ic, flags)
+			s.disorder(t, ic, ac)
+			s.disorder(t, ac, ic)
 		}
 	})
 }
 
-// disorder delivers the second of three tokens last, and it and the first twice.
-func disorder(t *testing.T, from, to gss.Context, flags gss.Flags) {
+// disorder delivers the second of three tokens after the third, and it and the
+// first once more.
+func (s *stage) disorder(t *testing.T, from, to gss.Context) {
 	t.Helper()
 	var tokens [3][]byte
 	for i := range tokens {
@@ -154,27 +185,35 @@ func disorder(t *testing.T, from, to gss.Context, flags gss.Flags) {
 		tokens[i], err = from.Wrap(nil, []byte{byte(i)}, true)
 		must(t, err)
 	}
+	const duplicate = gss.ErrDuplicateToken
 	gap, late := gss.ErrGapToken, gss.ErrUnseqToken
-	if flags&gss.Sequencing == 0 {
+	if to.Inquire().Flags&gss.Sequencing == 0 {
 		gap, late = 0, 0
 	}
 	for _, tt := range []struct {
 		token int
 		want  gss.Major
-	}{{0, 0}, {2, gap}, {1, late}, {1, gss.ErrDuplicateToken}, {0, gss.ErrDuplicateToken}} {
+	}{{0, 0}, {0, duplicate}, {2, gap}, {1, late}, {1, duplicate}, {0, duplicate}} {
 		msg, _, err := to.Unwrap(nil, tokens[tt.token])
-		if !isStatus(err, tt.want) {
-			t.Errorf("flags %s, %T: token %d: %v, want %v", flags, to, tt.token, err, tt.want)
+		given := tt.want != duplicate
+		if _, ok := to.(*peers.Context); ok {
+			switch s.program.Implementation {
+			case peers.Heimdal:
+				// Heimdal gives no message beside a status, and forgets
+				// what came before a gap: late tokens and duplicates
+				// from there are a failure to it.
+				if given = tt.want == 0; tt.token == 1 || tt.token == 0 && errors.Is(err, gss.ErrFailure) {
+					tt.want, given = gss.ErrFailure, false
+				}
+			default:
+				given = true // beside a duplicate, too
+			}
 		}
-		if tt.want != gss.ErrDuplicateToken && !bytes.Equal(msg, []byte{byte(tt.token)}) {
-			t.Errorf("flags %s, %T: token %d carries %x", flags, to, tt.token, msg)
+		if tt.want == 0 && err != nil || tt.want != 0 && !errors.Is(err, tt.want) {
+			t.Errorf("%T, token %d: %v, want %v", to, tt.token, err, tt.want)
+		}
+		if want := []byte{byte(tt.token)}; bytes.Equal(msg, want) != given {
+			t.Errorf("%T, token %d: message %x", to, tt.token, msg)
 		}
 	}
-}
-
-func isStatus(err error, want gss.Major) bool {
-	if want == 0 {
-		return err == nil
-	}
-	return errors.Is(err, want)
 }

@@ -6,6 +6,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -175,7 +176,7 @@ final class GSSPeer {
         case "step":
             return step(r.get(1));
         case "inquire":
-            return List.of(number(flags()), text(canonical(context.getSrcName()).toString()), text(canonical(context.getTargName()).toString()));
+            return List.of(number(flags()), principal(context.getSrcName()), principal(context.getTargName()));
         case "wrap": {
             MessageProp prop = new MessageProp(0, word(r, 1).equals("1"));
             return List.of(context.wrap(r.get(2), 0, r.get(2).length, prop));
@@ -200,7 +201,7 @@ final class GSSPeer {
             return List.of(((java.security.Key) key).getEncoded());
         }
         case "names":
-            return List.of(canonical(context.getSrcName()).export(), canonical(context.getTargName()).export());
+            return List.of(export(context.getSrcName()), export(context.getTargName()));
         case "delegated":
             onward = context.getDelegCred();
             return List.of(text(onward.getName().toString()));
@@ -224,8 +225,15 @@ final class GSSPeer {
         }
     }
 
-    private static GSSName canonical(GSSName name) throws GSSException, IOException {
-        return name.canonicalize(mechanism("krb5"));
+    private static byte[] export(GSSName name) throws GSSException, IOException {
+        return name.canonicalize(mechanism("krb5")).export();
+    }
+
+    /** Gives a name as its principal. Displayed, it would be what was imported. */
+    private static byte[] principal(GSSName name) throws GSSException, IOException {
+        byte[] exported = export(name);
+        int start = 4 + 11 + 4; // identifier and length, the mechanism, the name's length
+        return Arrays.copyOfRange(exported, start, exported.length);
     }
 
     private void init(List<byte[]> r) throws GSSException, IOException {
