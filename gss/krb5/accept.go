@@ -37,6 +37,7 @@ type acceptHandshake struct {
 
 	delegation []byte // the KRB-CRED in the checksum
 	delegated  *Credential
+	attributes *ticketAttributes
 	dce        bool        // tokens are not framed, and a third one is due
 	seq        uint32      // this end's first sequence number
 	awaiting   *protection // what the third token of DCE style establishes
@@ -61,6 +62,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		h.checkChecksum,
 		h.checkReplay,
 		h.takeDelegated,
+		h.takeAttributes,
 	} {
 		if err := step(); err != nil {
 			return h.errorToken(err), nil, err
@@ -376,6 +378,9 @@ func (h *acceptHandshake) inquire() gss.Info {
 		info.Expires = h.ticket.EndTime
 		if h.delegated != nil {
 			info.Delegated = h.delegated
+		}
+		if h.attributes != nil {
+			info.Attributes = h.attributes
 		}
 	}
 	return info
