@@ -37,9 +37,9 @@ var ErrNoPAC = errors.New("no PAC came with the initiator's ticket")
 
 // PACOf gives the PAC of the initiator, on the acceptor's side. It is decoded
 // with the first call for a context. The error is ErrNoPAC, or says why the PAC
-// is not to be believed; the context stands all the same, as with MIT's library,
-// since foreign KDCs' signatures may be stale and nothing but the PAC hangs on
-// them. A program that decides by groups must treat every error as none.
+// is not to be believed or cannot be read. The context stands all the same, as
+// with MIT's library, since nothing but the PAC hangs on the PAC. A program that
+// decides by groups must treat every error as membership in none.
 func PACOf(info gss.Info) (*PAC, error) {
 	a, ok := info.Attributes.(*ticketAttributes)
 	if !ok {
@@ -76,45 +76,54 @@ func (h *acceptHandshake) takeAttributes() error {
 }
 
 func (a *ticketAttributes) pac() (*PAC, error) {
-	a.once.Do(func() { a.raw, a.read, a.err = a.verify() })
+	a.once.Do(a.load)
 	return a.read, a.err
 }
 
-func (a *ticketAttributes) verify() (*pac.PAC, *PAC, error) {
+// load sets raw where the PAC is to be believed, then read where all that this
+// package knows of it could be decoded, else err.
+func (a *ticketAttributes) load() {
 	data, err := pac.Find(a.containers)
 	if errors.Is(err, pac.ErrNone) {
-		return nil, nil, ErrNoPAC
+		a.err = ErrNoPAC
+		return
 	}
-	if err != nil {
-		return nil, nil, failure(err)
+	var raw *pac.PAC
+	if err == nil {
+		raw, err = pac.Parse(data)
 	}
-	raw, err := pac.Parse(data)
 	if err == nil {
 		err = raw.Verify(a.key.key, a.key.etype)
 	}
 	if err == nil {
 		err = raw.CheckClient(a.client, a.authTime)
 	}
-	if err != nil {
-		return nil, nil, failure(err)
-	}
-	var p PAC
-	if p.Client, err = raw.ClientInfo(); err != nil {
-		return nil, nil, failure(err)
-	}
-	upn, err := raw.UPNInfo()
 	if err == nil {
+		a.raw = raw
+		a.read, err = decodePAC(raw)
+	}
+	if err != nil {
+		a.err = failure(err)
+	}
+}
+
+func decodePAC(raw *pac.PAC) (*PAC, error) {
+	client, err := raw.ClientInfo()
+	if err != nil {
+		return nil, err
+	}
+	p := &PAC{Client: client}
+	if upn, err := raw.UPNInfo(); err == nil {
 		p.UPN = &upn
 	} else if !errors.Is(err, pac.ErrNoBuffer) {
-		return nil, nil, failure(err)
+		return nil, err
 	}
-	logon, err := raw.LogonInfo()
-	if err == nil {
+	if logon, err := raw.LogonInfo(); err == nil {
 		p.Logon = &logon
 	} else if !errors.Is(err, pac.ErrNoBuffer) {
-		return nil, nil, failure(err)
+		return nil, err
 	}
-	return raw, &p, nil
+	return p, nil
 }
 
 // attributePrefix begins the names of the PAC's attributes, and is itself the
@@ -135,8 +144,8 @@ var attributeNames = map[uint32]string{
 // to be believed, by the names that MIT's library gives them. A buffer without
 // a name has its number.
 func (a *ticketAttributes) All() []gss.Attribute {
-	p, err := a.pac()
-	if err != nil {
+	p, _ := a.pac()
+	if a.raw == nil {
 		return nil
 	}
 	all := []gss.Attribute{{Name: attributePrefix, Value: a.raw.Data, Authenticated: true, Complete: true}}
@@ -159,6 +168,8 @@ func (a *ticketAttributes) All() []gss.Attribute {
 // display writes what is decoded of a buffer on one line.
 func (p *PAC) display(typ uint32) string {
 	switch {
+	case p == nil:
+		return ""
 	case typ == pac.TypeClientInfo:
 		return fmt.Sprintf("%s, authenticated %s", p.Client.Name, p.Client.AuthTime.Format(time.RFC3339))
 	case typ == pac.TypeUPNInfo && p.UPN != nil:
