@@ -201,15 +201,6 @@ func (h *acceptHandshake) checkAddress() error {
 	return protocolError(gss.ErrFailure, kmsg.APErrBadAddr, fmt.Errorf("the ticket is not for %s", from))
 }
 
-// checkTransited refuses a ticket that came through other realms unless the
-// KDC has checked them (RFC 4120, section 2.7).
-func (h *acceptHandshake) checkTransited() error {
-	if len(h.ticket.Transited.Contents) == 0 || h.ticket.Flags&kmsg.TicketTransitedPolicyChecked != 0 {
-		return nil
-	}
-	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
-}
-
 // acceptedFlags are the initiator's wishes that come true as they are,
 // alwaysFlags what every context of this mechanism has.
 const (
