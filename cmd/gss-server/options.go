@@ -25,7 +25,7 @@ type options struct {
 
 	mech      string
 	mechanism gss.OID // that mech names; empty: all
-	keytab string
+	keytab    string
 
 	allowUnauthenticated bool
 	verbose              bool
