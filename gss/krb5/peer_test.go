@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
+	"github.com/countersign-go/countersign/gss/krb5"
 )
 
 func TestPeerMIT(t *testing.T)     { testPeer(t, peers.MIT) }
@@ -18,8 +20,9 @@ func TestPeerJava(t *testing.T)    { testPeer(t, peers.Java) }
 // A stage is a realm in which this library and another one talk.
 type stage struct {
 	*setup
-	program *peers.Program
-	peer    *peers.Peer
+	program    *peers.Program
+	peer       *peers.Peer
+	httpKeytab *krb5.Keytab // of http/localhost, which the peer has no key of
 }
 
 // isC reports whether the peer is a C library. Java has no DCE style, PRF and
@@ -36,11 +39,22 @@ func testPeer(t *testing.T, implementation peers.Implementation) {
 			t.Run("contexts", s.contexts)
 			t.Run("derived", s.derived)
 			t.Run("sequence", s.sequence)
+			if implementation == peers.MIT {
+				t.Run("rotated", s.rotated)
+			}
 			t.Run("delegation", s.delegation)
 		})
 	}
+	t.Run("MIT KDC", func(t *testing.T) {
+		s := newMITStage(t, program)
+		t.Run("contexts", s.contexts)
+		t.Run("delegation", s.delegation)
+	})
 	s := newStage(t, program, 18)
 	t.Run("bindings", s.bindings)
+	if implementation == peers.MIT {
+		t.Run("assertion", s.assertion)
+	}
 	t.Run("names", s.names)
 	t.Run("skew", s.skew)
 	t.Run("wrong service", s.wrongService)
@@ -58,14 +72,42 @@ func newStage(t *testing.T, program *peers.Program, enctype int32) *stage {
 	t.Helper()
 	s := &stage{setup: newSetup(t, enctype), program: program}
 	must(t, s.realm.AddService("http/localhost"))
+	kt, err := s.realm.Keytab("http/localhost")
+	must(t, err)
+	s.httpKeytab, err = krb5.ParseKeytab(kt)
+	must(t, err)
 	s.peer = s.startPeer(t, "host/localhost")
+	return s
+}
+
+// newMITStage is a stage whose tickets are of MIT's KDC.
+func newMITStage(t *testing.T, program *peers.Program) *stage {
+	t.Helper()
+	realm := mitrealm.New(t, mitrealm.Config{Name: "TEST.EXAMPLE", Services: []string{"host/localhost", "http/localhost"}})
+	realm.Kinit("alice")
+	s := &stage{setup: &setup{}, program: program}
+	var err error
+	s.profile, err = krb5.ReadProfile(realm.ConfigFile)
+	must(t, err)
+	s.cache, err = krb5.OpenCache(realm.CCacheFile)
+	must(t, err)
+	s.keytab, err = krb5.OpenKeytab(realm.KeytabFile)
+	must(t, err)
+	s.httpKeytab = s.keytab
+	s.peer = program.Start(t, realm.Env())
 	return s
 }
 
 // startPeer starts the peer with a cache of alice's and the keys of services.
 func (s *stage) startPeer(t *testing.T, services ...string) *peers.Peer {
 	t.Helper()
-	conf := append([]byte(peerConf), s.realm.Krb5Conf()...)
+	return s.startPeerWith(t, peerConf, services...)
+}
+
+// startPeerWith is startPeer with something else before the realm's krb5.conf.
+func (s *stage) startPeerWith(t *testing.T, prologue string, services ...string) *peers.Peer {
+	t.Helper()
+	conf := append([]byte(prologue), s.realm.Krb5Conf()...)
 	cache, err := s.realm.CCache("alice")
 	must(t, err)
 	keytab, err := s.realm.Keytab(services...)
@@ -161,6 +203,33 @@ func exchangeLarge(t *testing.T, from, to gss.Context) {
 			t.Errorf("1 MiB, sealed %t: %d octets, sealed %t, %v", seal, len(got), sealed, err)
 		}
 	}
+}
+
+// rotated: tokens of MIT's gss_wrap_iov, which carry what others have at their
+// end behind the header, in DCE style by a count of its own. Heimdal's gss_wrap
+// rotates so as well.
+func (s *stage) rotated(t *testing.T) {
+	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
+		for _, flags := range []gss.Flags{gss.DefaultFlags, gss.DefaultFlags | gss.DCEStyle} {
+			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
+			ours, theirs := ic, ac
+			if _, ok := ours.(*peers.Context); ok {
+				ours, theirs = ac, ic
+			}
+			peer := theirs.(*peers.Context)
+			for _, size := range []int{1, 15, 16, 17, 4096} {
+				for _, seal := range []bool{true, false} {
+					msg := bytes.Repeat([]byte("m"), size)
+					token, err := peer.WrapIOV(msg, seal)
+					must(t, err)
+					got, sealed, err := ours.Unwrap(nil, token)
+					if err != nil || sealed != seal || !bytes.Equal(got, msg) {
+						t.Errorf("flags %s, %d octets, sealed %t: %d octets, sealed %t, %v", flags, size, seal, len(got), sealed, err)
+					}
+				}
+			}
+		}
+	})
 }
 
 // sequence: a gap, a late token and a duplicate are what they are to both.
