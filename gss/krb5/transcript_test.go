@@ -3,6 +3,7 @@ package krb5_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 var update = flag.Bool("update", false, "record testdata/transcripts anew, with the peers that are installed")
@@ -113,11 +115,12 @@ const transcriptConf = `[libdefaults]
 `
 
 // ends are initiator and acceptor, one of them this library's with the
-// recording's keys and clock and with random octets that are the same each time.
-func (r *recording) ends(t *testing.T, peer *peers.Peer) (gss.Initiator, gss.Acceptor) {
+// recording's keys, a clock that stands, and random octets that are the same
+// each time.
+func (r *recording) ends(t *testing.T, peer *peers.Peer, at time.Time) (gss.Initiator, gss.Acceptor) {
 	t.Helper()
-	clock := func() time.Time { return r.at }
-	var random io.Reader = rand.NewChaCha8([32]byte([]byte("the same octets in each recording")[:32]))
+	clock := func() time.Time { return at }
+	var random io.Reader = rand.NewChaCha8([32]byte([]byte("octets alike in every recording.")))
 	profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(transcriptConf)))
 	must(t, err)
 	if r.initiates {
@@ -140,10 +143,10 @@ func (r *recording) ends(t *testing.T, peer *peers.Peer) (gss.Initiator, gss.Acc
 	return i, peer.Acceptor(gss.MechKrb5, service)
 }
 
-// converse is what is recorded: contexts of each kind, bound to a channel, and
-// messages of each kind both ways.
+// converse is what is recorded: contexts of each kind, bound to a channel,
+// messages of each kind both ways, and a try with clocks an hour apart.
 func (r *recording) converse(t *testing.T, peer *peers.Peer) {
-	i, a := r.ends(t, peer)
+	i, a := r.ends(t, peer, r.at)
 	s := &stage{program: &peers.Program{Implementation: r.implementation}}
 	kinds := []gss.Flags{gss.DefaultFlags, gss.Confidentiality | gss.Integrity}
 	if s.isC() {
@@ -165,6 +168,14 @@ func (r *recording) converse(t *testing.T, peer *peers.Peer) {
 			t.Errorf("the session keys differ: %v", err)
 		}
 		s.acceptorSubkey(t, ic, ac, flags)
+	}
+	i, a = r.ends(t, peer, r.at.Add(time.Hour))
+	tried := attemptContext(t, i, a)
+	switch {
+	case r.initiates && !errors.Is(tried.acceptorErr, kmsg.APErrSkew):
+		t.Errorf("the peer's clock, an hour behind: %v", tried.acceptorErr)
+	case !r.initiates && s.isC() && !(isRemote(tried.initiatorErr) && errors.Is(tried.initiatorErr, kmsg.APErrSkew)):
+		t.Errorf("the peer's error token: %v", tried.initiatorErr)
 	}
 }
 
