@@ -41,7 +41,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		}
 		return nil, &Error{Connecting, err}
 	}
-	return cfg.start(ctx, conn, sec)
+	return cfg.start(ctx, promptly(conn), sec)
 }
 
 // New establishes a session on a connection that stands already, which it

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -34,9 +35,6 @@ func (s *Session) Info() gss.Info {
 	return s.sec.Inquire()
 }
 
-// Addr is the server's address as it was connected to.
-func (s *Session) Addr() net.Addr { return s.raw.RemoteAddr() }
-
 // Sign sends a message and gives the server's MIC of it, verified, as
 // GSS_GetMIC makes them (RFC 2743, section 2.3.1). It is valid until the next
 // call. Where no MIC is asked for, the answer is awaited and is nil.
@@ -63,15 +61,21 @@ func (s *Session) exchange(msg []byte) (mic []byte, at Step, err error) {
 		return nil, Sending, err
 	}
 	if at, err := s.send(msg); err != nil {
+		if _, unsent := errors.AsType[*token.TooLongError](err); at == Sending && !unsent {
+			// What the server said before it closed tells more than that it did.
+			if frame, rerr := s.conn.ReadFrame(); rerr == nil && frame.Flags&token.Context != 0 {
+				return nil, Initializing, s.refusal(frame)
+			}
+		}
 		return nil, at, err
 	}
 	frame, err := s.conn.ReadFrame()
 	if err != nil {
 		return nil, Receiving, carrying(err, s.cfg.Timeout)
 	}
-	want := token.MIC
-	if s.cfg.NoMIC {
-		want = token.NOOP
+	want := s.answerFlags()
+	if s.cfg.Version == token.V2 && frame.Flags&token.Context != 0 && s.sec != nil {
+		return nil, Initializing, s.refusal(frame)
 	}
 	if s.cfg.Version == token.V2 && frame.Flags != want {
 		return nil, Receiving, &AnswerError{frame.Flags, want}
@@ -83,6 +87,36 @@ func (s *Session) exchange(msg []byte) (mic []byte, at Step, err error) {
 		return nil, Verifying, err
 	}
 	return frame.Data, "", nil
+}
+
+// refusal is what a context token says that comes where an answer is due: the
+// server did not accept the context, which without mutual authentication the
+// client cannot know before. A context of which the answer is still due reads
+// the token: an error token belongs to none in particular.
+func (s *Session) refusal(frame token.Frame) error {
+	unexplained := &AnswerError{frame.Flags, s.answerFlags()}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
+	defer cancel()
+	sec, err := s.cfg.Initiator.Initiate(ctx, gss.Request{Target: s.cfg.Target, Flags: s.cfg.Flags | gss.Mutual})
+	if err != nil {
+		return unexplained
+	}
+	defer sec.Delete()
+	if _, err := sec.Step(nil); err != nil {
+		return unexplained
+	}
+	_, err = sec.Step(frame.Data)
+	if e, ok := errors.AsType[*gss.Error](err); ok && e.Remote {
+		return e
+	}
+	return unexplained
+}
+
+func (s *Session) answerFlags() token.Flags {
+	if s.cfg.NoMIC {
+		return token.NOOP
+	}
+	return token.MIC
 }
 
 // send writes the message as one frame, wrapped in its place.

@@ -114,9 +114,11 @@ func (srv *Server) open(conn net.Conn) *Session {
 
 // serve runs the service on the session and closes it.
 func (srv *Server) serve(s *Session) error {
+	srv.logOpen(s)
 	err := s.conn.SetDeadline(s.started.Add(srv.cfg.HandshakeTimeout))
-	if err == nil {
-		srv.logOpen(s)
+	if err != nil {
+		err = s.explain(err)
+	} else {
 		err = srv.cfg.Service.Serve(srv.ctx, s)
 	}
 	if errors.Is(err, ErrShutdown) {

@@ -25,7 +25,7 @@ import (
 // A Fault is what a server does wrong.
 type Fault string
 
-// The faults. All but the first five come after the context stands.
+// The faults. Those after OldReply come when the context stands.
 const (
 	Honest      Fault = "honest"
 	Garbage     Fault = "garbage"      // sends bytes of no protocol

@@ -250,15 +250,15 @@ func (r *run) progress() Progress {
 	if r.cfg.Duration > 0 {
 		p.Done = float64(p.Elapsed) / float64(r.cfg.Duration)
 	}
-	if work := r.work64(); work > 0 {
-		p.Done = max(p.Done, float64(p.Messages)/work)
+	if asked := r.asked(); asked > 0 {
+		p.Done = max(p.Done, float64(p.Messages)/asked)
 	}
 	p.Done = min(p.Done, 1)
 	return p
 }
 
-// work64 is the number of messages asked for, zero when it has no bound.
-func (r *run) work64() float64 { return float64(r.cfg.Connections) * float64(r.cfg.Messages) }
+// asked is the number of messages asked for, zero when it has no bound.
+func (r *run) asked() float64 { return float64(r.cfg.Connections) * float64(r.cfg.Messages) }
 
 func (r *run) report(ctx context.Context) *Report {
 	rep := &Report{
@@ -281,8 +281,8 @@ func (r *run) report(ctx context.Context) *Report {
 // for when the run ended, or that had failed sessions, are not among them.
 func (r *run) unsent(elapsed time.Duration) int64 {
 	due := math.Ceil(r.cfg.Rate * min(elapsed, r.cfg.Duration).Seconds())
-	if work := r.work64(); work > 0 {
-		due = min(due, work)
+	if asked := r.asked(); asked > 0 {
+		due = min(due, asked)
 	}
 	return max(0, int64(due)-r.slots.Load())
 }

@@ -17,9 +17,14 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
+// hurry keeps a program with the race detector from sleeping a second at exit.
+const hurry = "atexit_sleep_ms=10"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", hurry)
 	testscript.Main(m, map[string]func(){"gss-client": main})
 }
 
@@ -28,7 +33,7 @@ func TestMain(m *testing.M) {
 //
 //	serve FAULT       a server with that fault of package clienttest; $PORT is its port
 //	serve skew        an honest one whose clock is ten minutes ahead
-//	kdc FAULT         stopped, or tickets of one second that are used up ("expired")
+//	kdc FAULT         stopped; silent; or alice's ticket-granting ticket is expired
 //	exits N COMMAND   exec, with that exit status
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -58,6 +63,7 @@ func setUp(env *testscript.Env) error {
 	}
 	keytab, kerr := realm.Keytab("host/localhost")
 	ccache, cerr := realm.CCache("alice")
+	env.Setenv("GORACE", hurry)
 	env.Setenv("KRB5_CONFIG", filepath.Join(env.WorkDir, "krb5.conf"))
 	env.Setenv("KRB5CCNAME", "FILE:"+filepath.Join(env.WorkDir, "ccache"))
 	return errors.Join(kerr, cerr,
@@ -82,7 +88,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cfg.Credential, err = krb5.AcquireCredential(context.Background(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keytab, Profile: profile})
 	ts.Check(err)
-	acceptor, err := krb5.NewAcceptor(cfg)
+	kerberos, err := krb5.NewAcceptor(cfg)
+	ts.Check(err)
+	acceptor, err := spnego.NewAcceptor(kerberos)
 	ts.Check(err)
 	server, err := clienttest.NewServer(acceptor, fault)
 	ts.Check(err)
@@ -97,6 +105,8 @@ func changeKDC(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case len(args) == 1 && args[0] == "stopped":
 		realm.Close()
+	case len(args) == 1 && args[0] == "silent":
+		realm.SetFaults(gsstest.Faults{Drop: true})
 	case len(args) == 1 && args[0] == "expired":
 		long := time.Now().Add(-time.Hour)
 		ticket, err := realm.MintTicket(gsstest.TicketOptions{
@@ -108,7 +118,7 @@ func changeKDC(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs("ccache"), ccache, 0o600))
 	default:
-		ts.Fatalf("usage: kdc stopped|expired")
+		ts.Fatalf("usage: kdc stopped|silent|expired")
 	}
 }
 

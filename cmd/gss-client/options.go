@@ -190,24 +190,22 @@ func (o *options) positional(rest []string, madeUp bool) error {
 			hint = "options go before the host"
 		}
 		return usage(fmt.Sprintf("%q: no argument is taken after the message", rest[3]), hint)
-	case rest[0] == "":
+	case strings.Trim(rest[0], "[]") == "":
 		return usage("the host is empty", hintHelp)
 	case rest[1] == "":
 		return usage("the service is empty", "a service is written service@host, such as host@localhost")
 	}
-	o.host, o.service, o.msg = rest[0], rest[1], rest[2]
+	o.host, o.service, o.msg = strings.TrimSuffix(strings.TrimPrefix(rest[0], "["), "]"), rest[1], rest[2]
+	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
+		return usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
+	}
 	return nil
 }
 
 // check refuses what makes no sense or is not there.
 func (o *options) check(fs *pflag.FlagSet) error {
-	for _, later := range []struct {
-		set    bool
-		option string
-	}{{o.spnego, "-spnego"}, {o.iakerb, "-iakerb"}, {o.dce, "-dce"}, {o.delegate, "-d"}} {
-		if later.set {
-			return usage(later.option+" is not in this version yet", "leave "+later.option+" away")
-		}
+	if o.iakerb {
+		return usage("-iakerb is not in this version yet", "leave -iakerb away")
 	}
 	if err := o.checkMechanism(); err != nil {
 		return err
@@ -231,15 +229,25 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	return o.checkLoad(fs)
 }
 
+// checkMechanism settles which mechanism -mech, -krb5 and -spnego mean.
 func (o *options) checkMechanism() error {
+	if o.krb5 && o.spnego {
+		return usage("-krb5 and -spnego contradict each other", "give one of them")
+	}
 	if o.mech == "" {
 		return nil
 	}
-	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 })"
-	switch oid, err := gss.ParseMechanism(o.mech); {
-	case err == nil && oid == gss.MechKrb5:
+	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 }) and spnego (1.3.6.1.5.5.2, { 1 3 6 1 5 5 2 })"
+	oid, err := gss.ParseMechanism(o.mech)
+	switch {
+	case err == nil && oid == gss.MechKrb5 && !o.spnego:
 		return nil
-	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechIAKERB):
+	case err == nil && oid == gss.MechSPNEGO && !o.krb5:
+		o.spnego = true
+		return nil
+	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechKrb5):
+		return usage(fmt.Sprintf("-mech %s contradicts the other option for the mechanism", o.mech), "give one of them")
+	case err == nil && oid == gss.MechIAKERB:
 		return usage(fmt.Sprintf("-mech %s is not in this version yet", o.mech), known)
 	}
 	return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
@@ -266,6 +274,12 @@ func (o *options) contextFlags() gss.Flags {
 	}
 	if o.sequence {
 		flags |= gss.Sequencing
+	}
+	if o.delegate {
+		flags |= gss.Delegation
+	}
+	if o.dce {
+		flags |= gss.DCEStyle
 	}
 	return flags
 }

@@ -78,8 +78,12 @@ func (p *printer) established(info gss.Info) {
 	if info.Established {
 		state = "open"
 	}
+	flags := info.Flags
+	if flags&gss.Mutual != 0 {
+		flags &^= gss.ProtReady // as MIT's library has it
+	}
 	source, nameType := info.Initiator.Display()
-	fmt.Fprintf(p.out, "\"%s\" to \"%s\", lifetime %d, flags %x, %s, %s\n", source, info.Acceptor, lifetime(info.Expires), uint32(info.Flags), side, state)
+	fmt.Fprintf(p.out, "\"%s\" to \"%s\", lifetime %d, flags %x, %s, %s\n", source, info.Acceptor, lifetime(info.Expires), uint32(flags), side, state)
 	fmt.Fprintf(p.out, "Name type of source name is %s.\n", nameType.Braces())
 	fmt.Fprintf(p.out, "Mechanism %s supports %d names\n", info.Mechanism.Braces(), len(nameTypes))
 	for i, oid := range nameTypes {

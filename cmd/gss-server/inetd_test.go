@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
+	"github.com/countersign-go/countersign/token"
 )
 
 // inetd runs gss-server -inetd as inetd does, with a connection as descriptors
@@ -100,6 +102,47 @@ func TestInetdWait(t *testing.T) {
 	}
 }
 
+// A context token that one process took is a replay to the next.
+func TestInetdReplay(t *testing.T) {
+	realm := newRealm(t)
+	sec, err := realm.alice(t).Initiate(t.Context(), gss.Request{Target: gss.HostService("host@localhost")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := sec.Step(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		code int
+		log  string
+	}{{exitOK, "session ended"}, {exitFailure, "Request is a replay"}} {
+		log := filepath.Join(t.TempDir(), "log")
+		p, peer := inetd(t, realm.env(), "-logfile", log, "host@localhost")
+		conn, err := token.Config{Version: token.V2}.NewConn(peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.WriteToken(tok); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.ReadToken(); err != nil { // an answer, or an error token
+			t.Fatal(err)
+		}
+		_ = conn.WriteFrame(token.NOOP, nil) // a server that refused does not read it
+		_ = peer.Close()
+		if code := p.wait(t); code != tt.code {
+			t.Errorf("exit code %d, want %d", code, tt.code)
+		}
+		if text := read(t, log); !strings.Contains(text, tt.log) {
+			t.Errorf("no %q in the log:\n%s", tt.log, text)
+		}
+	}
+}
+
 // Debian's inetd starts gss-server, for IPv4 and IPv6; MIT's client and ours
 // have their messages signed through it. MIT's client speaks IPv4 alone.
 func TestRealInetd(t *testing.T) {
@@ -140,12 +183,15 @@ func TestRealInetd(t *testing.T) {
 			t.Errorf("gss-client printed\n%s", out)
 		}
 	}
-	ours := initiator(t, realm.ConfigFile, realm.CCacheFile)
-	for _, address := range []string{"127.0.0.1:" + port, "[::1]:" + port} {
-		s := establish(t, ours, address)
-		s.sign(t, "hello")
-		s.end(t)
-		p.await(t, "reaped, status 0", 4)
+	ours := filepath.Join(dir, "gss-client")
+	if out, err := exec.Command("go", "build", "-o", ours, "github.com/countersign-go/countersign/cmd/gss-client").CombinedOutput(); err != nil {
+		t.Fatalf("building gss-client: %v\n%s", err, out)
+	}
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		out, err := realm.Command(ours, "-port", port, host, "host@localhost", "hello").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Signature verified.\n") {
+			t.Errorf("our gss-client: %v\n%s", err, out)
+		}
 	}
 	p.await(t, "reaped, status 0", 5)
 	text := read(t, log)

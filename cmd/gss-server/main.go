@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/sign"
 )
@@ -72,19 +73,24 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	acceptor, cred, err := acquire(ctx, opts)
+	kerberos, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
 	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
 
+	acceptor, err := negotiated(kerberos, opts.mechanism)
+	if err != nil {
+		return err
+	}
 	service, err := sign.New(sign.Config{
 		Acceptor:             acceptor,
-		LocalName:            acceptor.LocalName,
+		LocalName:            kerberos.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
 		Verbose:              opts.verbose,
+		Import:               importer(opts),
 	})
 	if err != nil {
 		return err
@@ -123,10 +129,17 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	return srv.Run(ctx, listeners...)
 }
 
+// importer is what imports contexts with -export, nil without.
+func importer(opts options) func([]byte) (gss.Context, error) {
+	if !opts.export {
+		return nil
+	}
+	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
+}
+
 // reported marks a session's failure as logged by the server.
 func reported(err error) error {
-	var op *net.OpError
-	if err == nil || errors.As(err, &op) && op.Op == "accept" {
+	if op, ok := errors.AsType[*net.OpError](err); err == nil || ok && op.Op == "accept" {
 		return err
 	}
 	return errReported
@@ -139,12 +152,9 @@ func report(log *logrus.Logger, inetd bool, err error) {
 		return
 	}
 	hint := ""
-	var usage *hintedError
-	var status *gss.Error
-	switch {
-	case errors.As(err, &usage):
-		hint = usage.hint
-	case errors.As(err, &status):
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		hint = hinted.hint
+	} else if status, ok := errors.AsType[*gss.Error](err); ok {
 		hint = status.Hint
 	}
 	if inetd {

@@ -21,6 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// A program built with -race sleeps for a second before it exits.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=10 "+os.Getenv("GORACE")); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"gss-server": main})
 }
 
@@ -36,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KRB5_CONFIG", realm.conf)
 			env.Setenv("KRB5_KTNAME", realm.keytab)
+			env.Setenv("KRB5RCACHEDIR", env.WorkDir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -90,7 +95,7 @@ func newRealm(t *testing.T) *realm {
 }
 
 func (r *realm) env() []string {
-	return append(os.Environ(), "KRB5_CONFIG="+r.conf, "KRB5_KTNAME="+r.keytab)
+	return append(os.Environ(), "KRB5_CONFIG="+r.conf, "KRB5_KTNAME="+r.keytab, "KRB5RCACHEDIR="+filepath.Dir(r.conf))
 }
 
 // A process is our gss-server, running.

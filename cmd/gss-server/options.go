@@ -23,7 +23,8 @@ type options struct {
 	inetd   bool
 	once    bool
 
-	mech   string
+	mech      string
+	mechanism gss.OID // that mech names; empty: all
 	keytab string
 
 	allowUnauthenticated bool
@@ -34,8 +35,9 @@ type options struct {
 	server     server.Config
 	maxMessage int
 
-	export, iakerb bool // of a later version
-	version        bool
+	export  bool
+	iakerb  bool // of a later version
+	version bool
 }
 
 // A hintedError says what is wrong and what to do about it.
@@ -69,7 +71,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
-	fs.BoolVar(&o.export, "export", false, "export and import the context (in a later version)")
+	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
 	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
 	fs.BoolVar(&o.version, "version", false, "print the version")
 	return fs
@@ -131,8 +133,6 @@ func parseOptions(args []string) (options, error) {
 
 func (o *options) check(fs *pflag.FlagSet) error {
 	switch {
-	case o.export:
-		return &hintedError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
 	case o.iakerb:
 		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
 	case fs.NArg() == 0:
@@ -157,22 +157,24 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	if o.mech == "" {
 		return nil
 	}
-	return checkMechanism(o.mech)
+	return o.checkMechanism()
 }
 
 // checkMechanism refuses what cannot be accepted.
-func checkMechanism(name string) error {
-	oid, err := gss.ParseMechanism(name)
+func (o *options) checkMechanism() error {
+	oid, err := gss.ParseMechanism(o.mech)
 	switch {
 	case err != nil:
 		return &hintedError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
-	case oid == gss.MechKrb5:
+	case oid == gss.MechKrb5 || oid == gss.MechSPNEGO:
+		o.mechanism = oid
 		return nil
-	case oid == gss.MechSPNEGO || oid == gss.MechIAKERB:
+	case oid == gss.MechIAKERB:
 		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
 	default:
 		return &hintedError{
-			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known is %s (%s)", name, oid, gss.MechKrb5.Name(), gss.MechKrb5),
+			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s) and %s (%s)", o.mech, oid,
+				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO),
 			hint: "leave -mech out: the default mechanism is recommended",
 		}
 	}

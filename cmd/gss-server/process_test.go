@@ -31,6 +31,7 @@ func TestOnce(t *testing.T) {
 		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
+		_ = conn.Close()
 		if code := p.wait(t); code != exitFailure {
 			t.Errorf("exit code %d", code)
 		}

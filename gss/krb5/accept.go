@@ -32,11 +32,13 @@ type acceptHandshake struct {
 	key     *serviceKey
 	ticket  *kmsg.EncTicketPart
 	session *etype.Profile // of the ticket's session key
+	reply   *etype.Cipher  // of AP-REPs, under that key
 	auth    kmsg.Authenticator
 	flags   gss.Flags
 
 	delegation []byte // the KRB-CRED in the checksum
 	delegated  *Credential
+	attributes *ticketAttributes
 	dce        bool        // tokens are not framed, and a third one is due
 	seq        uint32      // this end's first sequence number
 	awaiting   *protection // what the third token of DCE style establishes
@@ -61,6 +63,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		h.checkChecksum,
 		h.checkReplay,
 		h.takeDelegated,
+		h.takeAttributes,
 	} {
 		if err := step(); err != nil {
 			return h.errorToken(err), nil, err
@@ -120,7 +123,9 @@ func (h *acceptHandshake) decryptAuthenticator() error {
 	if enc.Etype != h.ticket.Key.Type {
 		return defective(fmt.Errorf("the authenticator is of %s, the session key of %s", etype.ID(enc.Etype), h.session.ID()))
 	}
-	cipher, err := h.session.NewCipher(h.ticket.Key.Value, usageAuthenticator)
+	var cipher *etype.Cipher
+	var err error
+	cipher, h.reply, err = h.session.NewCiphers(h.ticket.Key.Value, usageAuthenticator, usageAPRepPart)
 	if err != nil {
 		return defective(err)
 	}
@@ -197,15 +202,6 @@ func (h *acceptHandshake) checkAddress() error {
 		return nil
 	}
 	return protocolError(gss.ErrFailure, kmsg.APErrBadAddr, fmt.Errorf("the ticket is not for %s", from))
-}
-
-// checkTransited refuses a ticket that came through other realms unless the
-// KDC has checked them (RFC 4120, section 2.7).
-func (h *acceptHandshake) checkTransited() error {
-	if len(h.ticket.Transited.Contents) == 0 || h.ticket.Flags&kmsg.TicketTransitedPolicyChecked != 0 {
-		return nil
-	}
-	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
 }
 
 // acceptedFlags are the initiator's wishes that come true as they are,
@@ -292,7 +288,7 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: cfg.key},
 		SeqNumber:    seq,
 		HasSeqNumber: true,
-	}, h.session, h.ticket.Key.Type, h.ticket.Key.Value, h.acceptor.random)
+	}, h.reply, h.session.ID(), h.acceptor.random)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -309,7 +305,7 @@ func (h *acceptHandshake) readThirdLeg(token []byte) error {
 	if err != nil {
 		return defective(err)
 	}
-	plain, err := openAPRep(&rep, h.session, h.ticket.Key.Type, h.ticket.Key.Value)
+	plain, err := openAPRep(&rep, h.reply, h.session.ID())
 	if err != nil {
 		return err
 	}
@@ -376,6 +372,9 @@ func (h *acceptHandshake) inquire() gss.Info {
 		info.Expires = h.ticket.EndTime
 		if h.delegated != nil {
 			info.Delegated = h.delegated
+		}
+		if h.attributes != nil {
+			info.Attributes = h.attributes
 		}
 	}
 	return info

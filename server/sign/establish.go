@@ -21,24 +21,22 @@ func (x *exchange) establish(ctx context.Context, first []byte) error {
 	}
 	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, nil)
 	if err != nil {
-		var status *gss.Error
-		if errors.As(err, &status) {
+		if _, ok := errors.AsType[*gss.Error](err); ok {
 			return x.fail("accepting context", err)
 		}
 		return fmt.Errorf("accepting context: %w", err)
 	}
-	x.sec = sec
-	if x.out == nil && !x.session.Logs(logrus.WarnLevel) {
-		x.sequenced = sec.Inquire().Flags&gss.Sequencing != 0
-		return nil
+	info := sec.Inquire()
+	x.sec, x.delegated = sec, info.Delegated
+	x.sequenced = info.Flags&gss.Sequencing != 0
+	if x.out != nil || x.session.Logs(logrus.WarnLevel) {
+		x.show(info)
 	}
-	x.show(sec.Inquire())
 	return nil
 }
 
 // show prints and logs whose context it is.
 func (x *exchange) show(info gss.Info) {
-	x.sequenced = info.Flags&gss.Sequencing != 0
 	var local string
 	var lerr error
 	if x.cfg.LocalName != nil {
@@ -61,8 +59,7 @@ func (x *exchange) show(info gss.Info) {
 // fail prints and notes the status of a GSS-API call that failed.
 func (x *exchange) fail(doing string, err error) error {
 	x.out.status(doing, err)
-	var status *gss.Error
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*gss.Error](err); ok {
 		x.session.Note("major", status.Major.Error())
 		x.session.Note("minor", status.Minor)
 		if status.Hint != "" {

@@ -18,8 +18,9 @@ type exchange struct {
 	session *server.Session
 	conn    *token.Conn
 
-	sec       gss.Context // nil: unauthenticated
-	sequenced bool        // Sequencing was negotiated
+	sec       gss.Context    // nil: unauthenticated
+	delegated gss.Credential // nil: none
+	sequenced bool           // Sequencing was negotiated
 
 	msg  []byte                           // being answered
 	fill func(dst []byte) ([]byte, error) // appendMIC, made once
@@ -30,7 +31,7 @@ type exchange struct {
 // garbage collector.
 var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 
-const maxKept = 64 << 10
+const maxKept = 1 << 20
 
 var errUnauthenticated = errors.New("unauthenticated client requested authenticated services")
 
@@ -162,20 +163,23 @@ func (x *exchange) unwrap(buf *[]byte, data []byte) (sealed bool, err error) {
 
 func (x *exchange) sendMIC() error {
 	err := x.conn.WriteFrameFunc(token.MIC, x.fill)
-	var status *gss.Error
-	switch {
-	case errors.As(err, &status):
-		return x.fail("signing message", err)
-	case err != nil:
-		return fmt.Errorf("sending MIC: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := errors.AsType[*gss.Error](err); ok {
+		return x.fail("signing message", err)
+	}
+	return fmt.Errorf("sending MIC: %w", err)
 }
 
 func (x *exchange) appendMIC(dst []byte) ([]byte, error) { return x.sec.MIC(dst, x.msg) }
 
-// release ends the context, on every way out.
+// release ends the context, on every way out, and the credential that came with
+// it, which nothing here has a use for.
 func (x *exchange) release() {
+	if x.delegated != nil {
+		_ = x.delegated.Release() // held in memory, and nobody could do anything
+	}
 	if x.sec != nil {
 		x.sec.Delete()
 	}

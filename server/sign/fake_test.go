@@ -22,6 +22,14 @@ type fake struct {
 	deleted *int
 }
 
+// delegated is a credential that a client delegated.
+type delegated struct {
+	gss.Credential // for what is not called
+	released       *int
+}
+
+func (d delegated) Release() error { *d.released++; return nil }
+
 const fakeMech gss.OID = "\x2a\x03"
 
 func (f *fake) Mechanism() gss.OID { return fakeMech }
@@ -29,7 +37,7 @@ func (f *fake) Mechanism() gss.OID { return fakeMech }
 func (f *fake) Accept(*gss.ChannelBindings) (gss.Context, error) { return &fakeContext{fake: f}, nil }
 
 type fakeContext struct {
-	gss.Context // of what the protocol does not call
+	gss.Context // for what is not called
 	*fake
 	established bool
 }
@@ -58,7 +66,12 @@ func (c *fakeContext) Inquire() gss.Info {
 	if name == "" {
 		name = "alice@R"
 	}
+	var cred gss.Credential
+	if c.flags&gss.Delegation != 0 {
+		cred = delegated{released: c.deleted}
+	}
 	return gss.Info{
+		Delegated: cred,
 		Mechanism: fakeMech, Initiator: gss.MechanismName(fakeMech, gss.NTKrb5Principal, name),
 		Established: true, Flags: c.flags, Expires: time.Unix(2e9, 0),
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -59,6 +60,10 @@ func (p *printer) unauthenticatedRequest() {
 }
 
 func (p *printer) notEncrypted() { p.printf("Warning!  Message not encrypted.\n") }
+
+func (p *printer) moved(size int, exporting, importing time.Duration) {
+	p.printf("Exported context: %d bytes, %7.4f seconds\nImporting context: %7.4f seconds\n", size, exporting.Seconds(), importing.Seconds())
+}
 
 func (p *printer) noop() { p.printf("NOOP token\n") }
 
@@ -157,8 +162,7 @@ func (p *printer) status(doing string, err error) {
 
 func (p *printer) statusLines(doing string, err error) {
 	major, minor := gss.ErrFailure, err
-	var status *gss.Error
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*gss.Error](err); ok {
 		major, minor = status.Major, status.Err
 	}
 	why := "Unknown error" // what a minor status of 0 is called

@@ -316,6 +316,20 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// The context and what was delegated with it are released on every way out.
+func TestReleased(t *testing.T) {
+	for name, sent := range map[string][]byte{"good": end, "failed": raw(0x08, ""), "cut off": {4}} {
+		released := 0
+		_, printed, _ := talk(t, sign.Config{Acceptor: &fake{flags: gss.Delegation, deleted: &released}}, slices.Concat(begin, sent))
+		if released != 2 {
+			t.Errorf("%s: %d of 2 released", name, released)
+		}
+		if !strings.HasPrefix(printed, "context flag: GSS_C_DELEG_FLAG\n") {
+			t.Errorf("%s: printed\n%s", name, printed)
+		}
+	}
+}
+
 // What the MIT program prints under -verbose, in the same order and form.
 func TestVerbose(t *testing.T) {
 	cfg := sign.Config{
