@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
 func TestPeerMIT(t *testing.T)     { testPeer(t, peers.MIT) }
@@ -23,6 +24,7 @@ type stage struct {
 	program    *peers.Program
 	peer       *peers.Peer
 	httpKeytab *krb5.Keytab // of http/localhost, which the peer has no key of
+	mech       gss.OID      // Kerberos, bare or negotiated by SPNEGO
 }
 
 // isC reports whether the peer is a C library. Java has no DCE style, PRF and
@@ -50,6 +52,14 @@ func testPeer(t *testing.T, implementation peers.Implementation) {
 		t.Run("contexts", s.contexts)
 		t.Run("delegation", s.delegation)
 	})
+	t.Run("SPNEGO", func(t *testing.T) {
+		s := newStage(t, program, 18)
+		s.mech = gss.MechSPNEGO
+		t.Run("contexts", s.contexts)
+		t.Run("derived", s.derived)
+		t.Run("sequence", s.sequence)
+		t.Run("bindings", s.bindings)
+	})
 	s := newStage(t, program, 18)
 	t.Run("bindings", s.bindings)
 	if implementation == peers.MIT {
@@ -70,7 +80,7 @@ const peerConf = `[libdefaults]
 
 func newStage(t *testing.T, program *peers.Program, enctype int32) *stage {
 	t.Helper()
-	s := &stage{setup: newSetup(t, enctype), program: program}
+	s := &stage{setup: newSetup(t, enctype), program: program, mech: gss.MechKrb5}
 	must(t, s.realm.AddService("http/localhost"))
 	kt, err := s.realm.Keytab("http/localhost")
 	must(t, err)
@@ -85,7 +95,7 @@ func newMITStage(t *testing.T, program *peers.Program) *stage {
 	t.Helper()
 	realm := mitrealm.New(t, mitrealm.Config{Name: "TEST.EXAMPLE", Services: []string{"host/localhost", "http/localhost"}})
 	realm.Kinit("alice")
-	s := &stage{setup: &setup{}, program: program}
+	s := &stage{setup: &setup{}, program: program, mech: gss.MechKrb5}
 	var err error
 	s.profile, err = krb5.ReadProfile(realm.ConfigFile)
 	must(t, err)
@@ -116,13 +126,36 @@ func (s *stage) startPeerWith(t *testing.T, prologue string, services ...string)
 		writeFile(t, "krb5.conf", conf), writeFile(t, "ccache", cache), writeFile(t, "keytab", keytab), t.TempDir()))
 }
 
-func (s *stage) peerInitiator() gss.Initiator { return s.peer.Initiator(gss.MechKrb5) }
-func (s *stage) peerAcceptor() gss.Acceptor   { return s.peer.Acceptor(gss.MechKrb5, service) }
+func (s *stage) peerInitiator() gss.Initiator { return s.peer.Initiator(s.mech) }
+func (s *stage) peerAcceptor() gss.Acceptor   { return s.peer.Acceptor(s.mech, service) }
 
 // bothRoles runs test with this library as initiator, then as acceptor.
 func (s *stage) bothRoles(t *testing.T, test func(t *testing.T, i gss.Initiator, a gss.Acceptor)) {
-	t.Run("ours to theirs", func(t *testing.T) { test(t, s.initiator(t), s.peerAcceptor()) })
-	t.Run("theirs to ours", func(t *testing.T) { test(t, s.peerInitiator(), s.acceptor(t)) })
+	t.Run("ours to theirs", func(t *testing.T) { test(t, negotiated(t, s.mech, s.initiator(t)), s.peerAcceptor()) })
+	t.Run("theirs to ours", func(t *testing.T) { test(t, s.peerInitiator(), negotiating(t, s.mech, s.acceptor(t))) })
+}
+
+// negotiated is an initiator that offers its mechanism by SPNEGO, where mech is
+// that.
+func negotiated(t *testing.T, mech gss.OID, i gss.Initiator) gss.Initiator {
+	t.Helper()
+	if mech != gss.MechSPNEGO {
+		return i
+	}
+	n, err := spnego.NewInitiator(i)
+	must(t, err)
+	return n
+}
+
+// negotiating is the same of an acceptor.
+func negotiating(t *testing.T, mech gss.OID, a gss.Acceptor) gss.Acceptor {
+	t.Helper()
+	if mech != gss.MechSPNEGO {
+		return a
+	}
+	n, err := spnego.NewAcceptor(a)
+	must(t, err)
+	return n
 }
 
 // contexts are of every kind, and messages of every kind go both ways.

@@ -30,6 +30,7 @@ type recording struct {
 	implementation peers.Implementation
 	initiates      bool // the peer does
 	enctype        int32
+	mech           gss.OID
 
 	comment    string
 	at         time.Time
@@ -42,9 +43,10 @@ func recordings() []*recording {
 	var all []*recording
 	for _, implementation := range []peers.Implementation{peers.MIT, peers.Heimdal, peers.Java} {
 		for _, initiates := range []bool{true, false} {
-			for _, enctype := range []int32{18, 20} {
-				all = append(all, &recording{implementation: implementation, initiates: initiates, enctype: enctype})
-			}
+			all = append(all,
+				&recording{implementation: implementation, initiates: initiates, enctype: 18, mech: gss.MechKrb5},
+				&recording{implementation: implementation, initiates: initiates, enctype: 20, mech: gss.MechKrb5},
+				&recording{implementation: implementation, initiates: initiates, enctype: 18, mech: gss.MechSPNEGO})
 		}
 	}
 	return all
@@ -55,7 +57,11 @@ func (r *recording) name() string {
 	if r.initiates {
 		role = "initiator"
 	}
-	return fmt.Sprintf("%s-%s-%d", strings.ToLower(r.implementation.String()), role, r.enctype)
+	mech := "krb5"
+	if r.mech == gss.MechSPNEGO {
+		mech = "spnego"
+	}
+	return fmt.Sprintf("%s-%s-%s-%d", strings.ToLower(r.implementation.String()), role, mech, r.enctype)
 }
 
 func (r *recording) path() string {
@@ -132,7 +138,7 @@ func (r *recording) ends(t *testing.T, peer *peers.Peer, at time.Time) (gss.Init
 		must(t, err)
 		a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred, ReplayCache: forgetful, Time: clock, Rand: random})
 		must(t, err)
-		return peer.Initiator(gss.MechKrb5), a
+		return peer.Initiator(r.mech), negotiating(t, r.mech, a)
 	}
 	cache, err := krb5.OpenCache(writeFile(t, "ccache", r.cache))
 	must(t, err)
@@ -140,7 +146,7 @@ func (r *recording) ends(t *testing.T, peer *peers.Peer, at time.Time) (gss.Init
 	must(t, err)
 	i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred, Time: clock, Rand: random})
 	must(t, err)
-	return i, peer.Acceptor(gss.MechKrb5, service)
+	return negotiated(t, r.mech, i), peer.Acceptor(r.mech, service)
 }
 
 // converse is what is recorded: contexts of each kind, bound to a channel,
