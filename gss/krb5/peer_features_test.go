@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/gsstest"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
 	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
@@ -18,8 +19,9 @@ func (s *stage) bindings(t *testing.T) {
 	here := s.channel("tls-exporter:\x00here")
 	there := s.channel("tls-exporter:\x00there")
 	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
-		_, theirs := a.(*krb5.Acceptor)
-		theirs = !theirs
+		first, err := a.Accept(nil)
+		must(t, err)
+		_, theirs := first.(*peers.Context)
 		// Java has an initiator without bindings have others than an
 		// acceptor with some; it and Heimdal 7 do not tell of equal ones.
 		strict := theirs && s.program.Implementation == peers.Java
@@ -62,6 +64,32 @@ func (s *stage) channel(data string) *gss.ChannelBindings {
 		b.InitiatorAddressType, b.AcceptorAddressType = nullAddress, nullAddress
 	}
 	return b
+}
+
+// assertion: an initiator that says of every context that its bindings are all
+// there are (KERB_AP_OPTIONS_CBT, MS-KILE, section 2.2.5) has none where the
+// acceptor has some, and is refused. MIT's library knows of it since 1.19.
+func (s *stage) assertion(t *testing.T) {
+	const aware = "[libdefaults]\nclient_aware_channel_bindings = true\n"
+	profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", append([]byte(aware), s.realm.Krb5Conf()...)))
+	must(t, err)
+	ours := (&setup{cache: s.cache, profile: profile}).initiator(t)
+	theirs := s.startPeerWith(t, aware, "host/localhost").Initiator(gss.MechKrb5)
+	for _, tt := range []struct {
+		name string
+		i    gss.Initiator
+		a    gss.Acceptor
+	}{{"ours to theirs", ours, s.peerAcceptor()}, {"theirs to ours", theirs, s.acceptor(t)}} {
+		ic, err := tt.i.Initiate(t.Context(), gss.Request{Target: gss.HostService(service)})
+		must(t, err)
+		token, err := ic.Step(nil)
+		must(t, err)
+		ac, err := tt.a.Accept(s.channel("tls-exporter:here"))
+		must(t, err)
+		if _, err := ac.Step(token); !errors.Is(err, gss.ErrBadBindings) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
 }
 
 // delegation: the credential that arrives initiates onwards and can be stored.
@@ -112,11 +140,7 @@ func (s *stage) delegation(t *testing.T) {
 
 func (s *stage) httpAcceptor(t *testing.T) gss.Acceptor {
 	t.Helper()
-	kt, err := s.realm.Keytab("http/localhost")
-	must(t, err)
-	keytab, err := krb5.ParseKeytab(kt)
-	must(t, err)
-	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keytab, Profile: s.profile})
+	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: s.httpKeytab, Profile: s.profile})
 	must(t, err)
 	a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred, ReplayCache: krb5.NewMemoryReplayCache(s.profile)})
 	must(t, err)
@@ -125,6 +149,9 @@ func (s *stage) httpAcceptor(t *testing.T) gss.Acceptor {
 
 // names are exported as the same octets, and read back.
 func (s *stage) names(t *testing.T) {
+	if s.program.Implementation == peers.MIT {
+		s.oddName(t)
+	}
 	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
 		ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service)})
 		ours, theirs := ic, ac
@@ -146,6 +173,25 @@ func (s *stage) names(t *testing.T) {
 			}
 		}
 	})
+}
+
+// oddName: a client's name with every character that is quoted in text is
+// exported as MIT's library exports it.
+func (s *stage) oddName(t *testing.T) {
+	t.Helper()
+	const name = "o\\/dd\\@na\\\\me\ttab/b c"
+	ticket, err := s.realm.MintTicket(gsstest.TicketOptions{Client: name, Service: "host/localhost"})
+	must(t, err)
+	data, err := gsstest.MarshalCCache(ticket)
+	must(t, err)
+	cache, err := krb5.OpenCache(writeFile(t, "ccache", data))
+	must(t, err)
+	ic, ac := pair(t, (&setup{cache: cache, profile: s.profile}).initiator(t), s.peerAcceptor(), gss.Request{Target: gss.HostService(service)})
+	theirs, _, err := ac.(*peers.Context).ExportedNames()
+	must(t, err)
+	if ours, err := ic.Inquire().Initiator.Export(); err != nil || !bytes.Equal(ours, theirs) {
+		t.Errorf("exported as %q, by the peer as %q, %v", ours, theirs, err)
+	}
 }
 
 // An attempt is an initiator's first token, and the answer's way back.

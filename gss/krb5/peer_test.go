@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
+	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
 func TestPeerMIT(t *testing.T)     { testPeer(t, peers.MIT) }
@@ -18,8 +21,10 @@ func TestPeerJava(t *testing.T)    { testPeer(t, peers.Java) }
 // A stage is a realm in which this library and another one talk.
 type stage struct {
 	*setup
-	program *peers.Program
-	peer    *peers.Peer
+	program    *peers.Program
+	peer       *peers.Peer
+	httpKeytab *krb5.Keytab // of http/localhost, which the peer has no key of
+	mech       gss.OID      // Kerberos, bare or negotiated by SPNEGO
 }
 
 // isC reports whether the peer is a C library. Java has no DCE style, PRF and
@@ -36,11 +41,30 @@ func testPeer(t *testing.T, implementation peers.Implementation) {
 			t.Run("contexts", s.contexts)
 			t.Run("derived", s.derived)
 			t.Run("sequence", s.sequence)
+			if implementation == peers.MIT {
+				t.Run("rotated", s.rotated)
+			}
 			t.Run("delegation", s.delegation)
 		})
 	}
+	t.Run("MIT KDC", func(t *testing.T) {
+		s := newMITStage(t, program)
+		t.Run("contexts", s.contexts)
+		t.Run("delegation", s.delegation)
+	})
+	t.Run("SPNEGO", func(t *testing.T) {
+		s := newStage(t, program, 18)
+		s.mech = gss.MechSPNEGO
+		t.Run("contexts", s.contexts)
+		t.Run("derived", s.derived)
+		t.Run("sequence", s.sequence)
+		t.Run("bindings", s.bindings)
+	})
 	s := newStage(t, program, 18)
 	t.Run("bindings", s.bindings)
+	if implementation == peers.MIT {
+		t.Run("assertion", s.assertion)
+	}
 	t.Run("names", s.names)
 	t.Run("skew", s.skew)
 	t.Run("wrong service", s.wrongService)
@@ -56,16 +80,44 @@ const peerConf = `[libdefaults]
 
 func newStage(t *testing.T, program *peers.Program, enctype int32) *stage {
 	t.Helper()
-	s := &stage{setup: newSetup(t, enctype), program: program}
+	s := &stage{setup: newSetup(t, enctype), program: program, mech: gss.MechKrb5}
 	must(t, s.realm.AddService("http/localhost"))
+	kt, err := s.realm.Keytab("http/localhost")
+	must(t, err)
+	s.httpKeytab, err = krb5.ParseKeytab(kt)
+	must(t, err)
 	s.peer = s.startPeer(t, "host/localhost")
+	return s
+}
+
+// newMITStage is a stage whose tickets are of MIT's KDC.
+func newMITStage(t *testing.T, program *peers.Program) *stage {
+	t.Helper()
+	realm := mitrealm.New(t, mitrealm.Config{Name: "TEST.EXAMPLE", Services: []string{"host/localhost", "http/localhost"}})
+	realm.Kinit("alice")
+	s := &stage{setup: &setup{}, program: program, mech: gss.MechKrb5}
+	var err error
+	s.profile, err = krb5.ReadProfile(realm.ConfigFile)
+	must(t, err)
+	s.cache, err = krb5.OpenCache(realm.CCacheFile)
+	must(t, err)
+	s.keytab, err = krb5.OpenKeytab(realm.KeytabFile)
+	must(t, err)
+	s.httpKeytab = s.keytab
+	s.peer = program.Start(t, realm.Env())
 	return s
 }
 
 // startPeer starts the peer with a cache of alice's and the keys of services.
 func (s *stage) startPeer(t *testing.T, services ...string) *peers.Peer {
 	t.Helper()
-	conf := append([]byte(peerConf), s.realm.Krb5Conf()...)
+	return s.startPeerWith(t, peerConf, services...)
+}
+
+// startPeerWith is startPeer with something else before the realm's krb5.conf.
+func (s *stage) startPeerWith(t *testing.T, prologue string, services ...string) *peers.Peer {
+	t.Helper()
+	conf := append([]byte(prologue), s.realm.Krb5Conf()...)
 	cache, err := s.realm.CCache("alice")
 	must(t, err)
 	keytab, err := s.realm.Keytab(services...)
@@ -74,13 +126,36 @@ func (s *stage) startPeer(t *testing.T, services ...string) *peers.Peer {
 		writeFile(t, "krb5.conf", conf), writeFile(t, "ccache", cache), writeFile(t, "keytab", keytab), t.TempDir()))
 }
 
-func (s *stage) peerInitiator() gss.Initiator { return s.peer.Initiator(gss.MechKrb5) }
-func (s *stage) peerAcceptor() gss.Acceptor   { return s.peer.Acceptor(gss.MechKrb5, service) }
+func (s *stage) peerInitiator() gss.Initiator { return s.peer.Initiator(s.mech) }
+func (s *stage) peerAcceptor() gss.Acceptor   { return s.peer.Acceptor(s.mech, service) }
 
 // bothRoles runs test with this library as initiator, then as acceptor.
 func (s *stage) bothRoles(t *testing.T, test func(t *testing.T, i gss.Initiator, a gss.Acceptor)) {
-	t.Run("ours to theirs", func(t *testing.T) { test(t, s.initiator(t), s.peerAcceptor()) })
-	t.Run("theirs to ours", func(t *testing.T) { test(t, s.peerInitiator(), s.acceptor(t)) })
+	t.Run("ours to theirs", func(t *testing.T) { test(t, negotiated(t, s.mech, s.initiator(t)), s.peerAcceptor()) })
+	t.Run("theirs to ours", func(t *testing.T) { test(t, s.peerInitiator(), negotiating(t, s.mech, s.acceptor(t))) })
+}
+
+// negotiated is an initiator that offers its mechanism by SPNEGO, where mech is
+// that.
+func negotiated(t *testing.T, mech gss.OID, i gss.Initiator) gss.Initiator {
+	t.Helper()
+	if mech != gss.MechSPNEGO {
+		return i
+	}
+	n, err := spnego.NewInitiator(i)
+	must(t, err)
+	return n
+}
+
+// negotiating is the same of an acceptor.
+func negotiating(t *testing.T, mech gss.OID, a gss.Acceptor) gss.Acceptor {
+	t.Helper()
+	if mech != gss.MechSPNEGO {
+		return a
+	}
+	n, err := spnego.NewAcceptor(a)
+	must(t, err)
+	return n
 }
 
 // contexts are of every kind, and messages of every kind go both ways.
@@ -161,6 +236,33 @@ func exchangeLarge(t *testing.T, from, to gss.Context) {
 			t.Errorf("1 MiB, sealed %t: %d octets, sealed %t, %v", seal, len(got), sealed, err)
 		}
 	}
+}
+
+// rotated: tokens of MIT's gss_wrap_iov, which carry what others have at their
+// end behind the header, in DCE style by a count of its own. Heimdal's gss_wrap
+// rotates so as well.
+func (s *stage) rotated(t *testing.T) {
+	s.bothRoles(t, func(t *testing.T, i gss.Initiator, a gss.Acceptor) {
+		for _, flags := range []gss.Flags{gss.DefaultFlags, gss.DefaultFlags | gss.DCEStyle} {
+			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: flags})
+			ours, theirs := ic, ac
+			if _, ok := ours.(*peers.Context); ok {
+				ours, theirs = ac, ic
+			}
+			peer := theirs.(*peers.Context)
+			for _, size := range []int{1, 15, 16, 17, 4096} {
+				for _, seal := range []bool{true, false} {
+					msg := bytes.Repeat([]byte("m"), size)
+					token, err := peer.WrapIOV(msg, seal)
+					must(t, err)
+					got, sealed, err := ours.Unwrap(nil, token)
+					if err != nil || sealed != seal || !bytes.Equal(got, msg) {
+						t.Errorf("flags %s, %d octets, sealed %t: %d octets, sealed %t, %v", flags, size, seal, len(got), sealed, err)
+					}
+				}
+			}
+		}
+	})
 }
 
 // sequence: a gap, a late token and a duplicate are what they are to both.

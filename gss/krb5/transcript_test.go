@@ -3,6 +3,7 @@ package krb5_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest/peers"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 var update = flag.Bool("update", false, "record testdata/transcripts anew, with the peers that are installed")
@@ -28,6 +30,7 @@ type recording struct {
 	implementation peers.Implementation
 	initiates      bool // the peer does
 	enctype        int32
+	mech           gss.OID
 
 	comment    string
 	at         time.Time
@@ -40,9 +43,10 @@ func recordings() []*recording {
 	var all []*recording
 	for _, implementation := range []peers.Implementation{peers.MIT, peers.Heimdal, peers.Java} {
 		for _, initiates := range []bool{true, false} {
-			for _, enctype := range []int32{18, 20} {
-				all = append(all, &recording{implementation: implementation, initiates: initiates, enctype: enctype})
-			}
+			all = append(all,
+				&recording{implementation: implementation, initiates: initiates, enctype: 18, mech: gss.MechKrb5},
+				&recording{implementation: implementation, initiates: initiates, enctype: 20, mech: gss.MechKrb5},
+				&recording{implementation: implementation, initiates: initiates, enctype: 18, mech: gss.MechSPNEGO})
 		}
 	}
 	return all
@@ -53,7 +57,11 @@ func (r *recording) name() string {
 	if r.initiates {
 		role = "initiator"
 	}
-	return fmt.Sprintf("%s-%s-%d", strings.ToLower(r.implementation.String()), role, r.enctype)
+	mech := "krb5"
+	if r.mech == gss.MechSPNEGO {
+		mech = "spnego"
+	}
+	return fmt.Sprintf("%s-%s-%s-%d", strings.ToLower(r.implementation.String()), role, mech, r.enctype)
 }
 
 func (r *recording) path() string {
@@ -113,11 +121,12 @@ const transcriptConf = `[libdefaults]
 `
 
 // ends are initiator and acceptor, one of them this library's with the
-// recording's keys and clock and with random octets that are the same each time.
-func (r *recording) ends(t *testing.T, peer *peers.Peer) (gss.Initiator, gss.Acceptor) {
+// recording's keys, a clock that stands, and random octets that are the same
+// each time.
+func (r *recording) ends(t *testing.T, peer *peers.Peer, at time.Time) (gss.Initiator, gss.Acceptor) {
 	t.Helper()
-	clock := func() time.Time { return r.at }
-	var random io.Reader = rand.NewChaCha8([32]byte([]byte("the same octets in each recording")[:32]))
+	clock := func() time.Time { return at }
+	var random io.Reader = rand.NewChaCha8([32]byte([]byte("octets alike in every recording.")))
 	profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(transcriptConf)))
 	must(t, err)
 	if r.initiates {
@@ -129,7 +138,7 @@ func (r *recording) ends(t *testing.T, peer *peers.Peer) (gss.Initiator, gss.Acc
 		must(t, err)
 		a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred, ReplayCache: forgetful, Time: clock, Rand: random})
 		must(t, err)
-		return peer.Initiator(gss.MechKrb5), a
+		return peer.Initiator(r.mech), negotiating(t, r.mech, a)
 	}
 	cache, err := krb5.OpenCache(writeFile(t, "ccache", r.cache))
 	must(t, err)
@@ -137,13 +146,13 @@ func (r *recording) ends(t *testing.T, peer *peers.Peer) (gss.Initiator, gss.Acc
 	must(t, err)
 	i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred, Time: clock, Rand: random})
 	must(t, err)
-	return i, peer.Acceptor(gss.MechKrb5, service)
+	return negotiated(t, r.mech, i), peer.Acceptor(r.mech, service)
 }
 
-// converse is what is recorded: contexts of each kind, bound to a channel, and
-// messages of each kind both ways.
+// converse is what is recorded: contexts of each kind, bound to a channel,
+// messages of each kind both ways, and a try with clocks an hour apart.
 func (r *recording) converse(t *testing.T, peer *peers.Peer) {
-	i, a := r.ends(t, peer)
+	i, a := r.ends(t, peer, r.at)
 	s := &stage{program: &peers.Program{Implementation: r.implementation}}
 	kinds := []gss.Flags{gss.DefaultFlags, gss.Confidentiality | gss.Integrity}
 	if s.isC() {
@@ -165,6 +174,14 @@ func (r *recording) converse(t *testing.T, peer *peers.Peer) {
 			t.Errorf("the session keys differ: %v", err)
 		}
 		s.acceptorSubkey(t, ic, ac, flags)
+	}
+	i, a = r.ends(t, peer, r.at.Add(time.Hour))
+	tried := attemptContext(t, i, a)
+	switch {
+	case r.initiates && !errors.Is(tried.acceptorErr, kmsg.APErrSkew):
+		t.Errorf("the peer's clock, an hour behind: %v", tried.acceptorErr)
+	case !r.initiates && s.isC() && !(isRemote(tried.initiatorErr) && errors.Is(tried.initiatorErr, kmsg.APErrSkew)):
+		t.Errorf("the peer's error token: %v", tried.initiatorErr)
 	}
 }
 

@@ -29,7 +29,8 @@ import org.ietf.jgss.Oid;
 /**
  * One end of GSS-API contexts made by Java's own mechanism, driven over standard
  * input and output in the protocol that gsspeer.c describes. Of that one's
- * commands it lacks those that Java has no call for: prf and store.
+ * commands it lacks those that Java has no call for: prf, store and
+ * wrapiov.
  *
  * <pre>
  * javac GSSPeer.java

@@ -17,6 +17,7 @@
  *	inquire                -> FLAGS INITIATOR ACCEPTOR
  *	wrap SEAL MESSAGE      -> TOKEN
  *	unwrap TOKEN           -> MESSAGE SEALED STATUS
+ *	wrapiov SEAL MESSAGE   -> TOKEN, by gss_wrap_iov as for DCE RPC, which rotates it
  *	mic MESSAGE            -> TOKEN
  *	verify MESSAGE TOKEN   -> STATUS
  *	limit SEAL SIZE        -> SIZE
@@ -287,6 +288,30 @@ static int do_unwrap(uint32_t count, gss_buffer_desc *args)
 	return GSS_ERROR(major) ? -1 : 3;
 }
 
+static int do_wrapiov(uint32_t count, gss_buffer_desc *args)
+{
+	gss_iov_buffer_desc iov[3];
+	char *p;
+	int i;
+
+	(void)count;
+	memset(iov, 0, sizeof iov);
+	iov[0].type = GSS_IOV_BUFFER_TYPE_HEADER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	iov[1].type = GSS_IOV_BUFFER_TYPE_DATA;
+	iov[1].buffer = args[2];
+	iov[2].type = GSS_IOV_BUFFER_TYPE_PADDING | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	major = gss_wrap_iov(&minor, sec.ctx, atoi(args[1].value), GSS_C_QOP_DEFAULT, NULL, iov, 3);
+	if (GSS_ERROR(major))
+		return -1;
+	results[0].length = iov[0].buffer.length + iov[1].buffer.length + iov[2].buffer.length;
+	results[0].value = p = malloc(results[0].length);
+	if (p == NULL)
+		die("no memory");
+	for (i = 0; i < 3; p += iov[i++].buffer.length)
+		memcpy(p, iov[i].buffer.value, iov[i].buffer.length);
+	return 1;
+}
+
 static int do_mic(uint32_t count, gss_buffer_desc *args)
 {
 	(void)count;
@@ -403,6 +428,7 @@ static const struct {
 	{ "inquire", 1, do_inquire },
 	{ "wrap", 3, do_wrap },
 	{ "unwrap", 2, do_unwrap },
+	{ "wrapiov", 3, do_wrapiov },
 	{ "mic", 2, do_mic },
 	{ "verify", 3, do_verify },
 	{ "limit", 3, do_limit },

@@ -77,11 +77,24 @@ func (c *Context) Wrap(dst, msg []byte, seal bool) ([]byte, error) {
 // Unwrap implements gss.Context. Some libraries give the message out beside
 // gss.ErrDuplicateToken and gss.ErrOldToken, too.
 func (c *Context) Unwrap(dst, token []byte) ([]byte, bool, error) {
-	r, err := c.p.call(3, "unwrap", token)
+	return c.unwrap("unwrap", dst, token)
+}
+
+func (c *Context) unwrap(command string, dst, token []byte) ([]byte, bool, error) {
+	r, err := c.p.call(3, command, token)
 	if err != nil {
 		return nil, false, err
 	}
 	return append(dst, r[0]...), bytes.Equal(r[1], boolean(true)), supplementaryStatus(r[2])
+}
+
+// WrapIOV wraps as users of DCE RPC do, by gss_wrap_iov. It is MIT's to do.
+func (c *Context) WrapIOV(msg []byte, seal bool) ([]byte, error) {
+	r, err := c.p.call(1, "wrapiov", boolean(seal), msg)
+	if err != nil {
+		return nil, err
+	}
+	return r[0], nil
 }
 
 // WrapSizeLimit implements gss.Context.

@@ -27,7 +27,7 @@ func (p *Peer) Record() *Transcript {
 	p.roundTrip = func(request [][]byte) ([][]byte, error) {
 		reply, err := live(request)
 		if err == nil {
-			transcript.calls = append(transcript.calls, exchange{request, reply})
+			transcript.calls = append(transcript.calls, exchange{cloneStrings(request), cloneStrings(reply)})
 		}
 		return reply, err
 	}
@@ -93,6 +93,14 @@ func (t *Transcript) UnmarshalText(text []byte) error {
 	return lines.Err()
 }
 
+func cloneStrings(list [][]byte) [][]byte {
+	clone := make([][]byte, len(list))
+	for i, s := range list {
+		clone[i] = bytes.Clone(s)
+	}
+	return clone
+}
+
 func formatStrings(list [][]byte) string {
 	words := make([]string, len(list))
 	for i, s := range list {
@@ -119,7 +127,7 @@ func parseStrings(line string) ([][]byte, error) {
 		digits, isHex := strings.CutPrefix(word, "hex:")
 		if !isHex {
 			if list[i] = []byte(word); word == "" {
-				return nil, errors.New("an empty string is written hex:")
+				return nil, errors.New("an empty word: the empty string is written hex: with nothing behind")
 			}
 			continue
 		}

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -41,10 +42,11 @@ func readStrings(r io.Reader) ([][]byte, error) {
 		if n > maxLength {
 			return nil, fmt.Errorf("a string of %d octets", n)
 		}
-		list[i] = make([]byte, n)
-		if _, err := io.ReadFull(r, list[i]); err != nil {
+		var b bytes.Buffer // grows with what arrives
+		if _, err := io.CopyN(&b, r, int64(n)); err != nil {
 			return nil, err
 		}
+		list[i] = b.Bytes()
 	}
 	return list, nil
 }
