@@ -23,6 +23,7 @@ func collections(t *testing.T, f func(t *testing.T, name, conf string)) {
 	t.Run("DIR", func(t *testing.T) { f(t, "DIR:"+filepath.Join(t.TempDir(), "cc"), "") })
 	t.Run("KCM as sssd", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.SSSD)) })
 	t.Run("KCM as Heimdal", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.Heimdal)) })
+	t.Run("KCM as MIT", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.MIT)) })
 	t.Run("KEYRING", func(t *testing.T) { f(t, keyringCollection(t), "") })
 }
 
