@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
 	"github.com/countersign-go/countersign/gss/krb5/internal/ccache/kcmtest"
 )
 
@@ -148,6 +150,106 @@ func TestMITCaches(t *testing.T) {
 		m.check(krb5.CredentialConfig{}, "robot@MIT.TEST")
 		m.check(krb5.CredentialConfig{Name: gss.UserName("bob")}, "bob@MIT.TEST")
 		m.run(m.command("kdestroy", "-A"))
+	})
+}
+
+// MIT's KDC renews a ticket of which half is over by what its cache says, and
+// MIT's programs go on with the new one.
+func TestMITRenewal(t *testing.T) {
+	everyCache(t, func(t *testing.T, m *mitPrograms) {
+		m.kinit("-r", "1d", "alice")
+		store := openStore(t, m)
+		c, err := store.Load()
+		must(t, err)
+		now := time.Now().Truncate(time.Second)
+		for i := range c.Credentials {
+			if cred := &c.Credentials[i]; !cred.IsConfig() {
+				cred.StartTime, cred.EndTime = now.Add(-time.Hour), now.Add(10*time.Minute)
+			}
+		}
+		must(t, store.Replace(c))
+		cred := m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
+		if end, err := cred.Expires(); err != nil || end.Before(now.Add(time.Hour)) {
+			t.Errorf("it ends at %v, %v", end, err)
+		}
+		m.run(m.command("kvno", "host/localhost"), "kvno = ")
+		m.run(m.command("klist"), "renew until", "host/localhost@MIT.TEST")
+	})
+}
+
+func openStore(t *testing.T, m *mitPrograms) *ccache.Store {
+	t.Helper()
+	var r ccache.Resolver
+	if conf, err := os.ReadFile(m.ConfigFile); err == nil {
+		if _, rest, ok := strings.Cut(string(conf), "kcm_socket = "); ok {
+			r.KCMSocket, _, _ = strings.Cut(rest, "\n")
+		}
+	}
+	s, err := r.Open(m.cache)
+	must(t, err)
+	return s
+}
+
+// A ticket of another realm, found without being told which, is found in the
+// cache the next time, by MIT's programs too, and theirs by us.
+func TestMITOtherRealm(t *testing.T) {
+	m := newMITPrograms(t, "FILE:"+filepath.Join(t.TempDir(), "cc"), "")
+	other := mitrealm.New(t, mitrealm.Config{Name: "OTHER.TEST", Services: []string{"host/www.other.test", "host/ftp.other.test"}})
+	for _, realm := range []*mitrealm.Realm{m.Realm, other} {
+		realm.Kadmin("addprinc -pw shared krbtgt/OTHER.TEST@MIT.TEST")
+	}
+	conf, err := os.ReadFile(m.ConfigFile)
+	must(t, err)
+	must(t, os.WriteFile(m.ConfigFile, append(conf, "[realms]\nOTHER.TEST = {\nkdc = "+other.KDCAddr+"\n}\n"...), 0o600))
+	m.kinit("alice")
+	initiate := func(host string) gss.Info {
+		t.Helper()
+		i, err := krb5.NewInitiator(krb5.InitiatorConfig{})
+		must(t, err)
+		c, err := i.Initiate(t.Context(), gss.Request{Target: gss.HostService("host@" + host)})
+		must(t, err)
+		return c.Inquire()
+	}
+	for n, host := range []string{"www.other.test", "ftp.other.test"} {
+		if n == 1 {
+			m.run(m.command("kvno", "-S", "host", host), "host/"+host+"@")
+		}
+		first := initiate(host)
+		before := m.run(m.command("klist"), "host/"+host+"@")
+		again := initiate(host)
+		want := "host/" + host + "@OTHER.TEST"
+		if first.Acceptor.String() != want || again.Acceptor != first.Acceptor {
+			t.Errorf("%s and %s, want %s", first.Acceptor, again.Acceptor, want)
+		}
+		m.run(m.command("kvno", "-S", "host", host), "host/"+host+"@")
+		if after := m.run(m.command("klist")); after != before {
+			t.Errorf("the ticket was got again:\n%s\n%s", before, after)
+		}
+	}
+}
+
+// A delegated credential is stored where MIT's programs take it up.
+func TestMITDelegated(t *testing.T) {
+	everyCache(t, func(t *testing.T, m *mitPrograms) {
+		cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Name: gss.UserName("alice"), Password: "alicepw"})
+		must(t, err)
+		i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+		must(t, err)
+		accept, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: m.keytab})
+		must(t, err)
+		a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: accept, ReplayCache: krb5.NewMemoryReplayCache(m.profile)})
+		must(t, err)
+		_, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: gss.DefaultFlags | gss.Delegation})
+		delegated, ok := ac.Inquire().Delegated.(*krb5.Credential)
+		if !ok {
+			t.Fatal("nothing was delegated")
+		}
+		to, err := krb5.OpenCache(m.cache)
+		must(t, err)
+		must(t, delegated.Store(to))
+		must(t, delegated.Release())
+		m.run(m.command("klist", "-f"), "Default principal: alice@MIT.TEST", "Flags: Ff")
+		m.run(m.command("kvno", "host/localhost"), "kvno = ")
 	})
 }
 

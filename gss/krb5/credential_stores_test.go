@@ -242,6 +242,11 @@ func TestCredentialErrors(t *testing.T) {
 	_, err = noDaemon.OpenCache("KCM:")
 	wantError(t, err, gss.ErrNoCred, 0, "No KCM server found", "sssd-kcm")
 
+	t.Setenv("KRB5_CLIENT_KTNAME", filepath.Join(dir, "damaged"))
+	_, err = s.tryAcquire(t, krb5.CredentialConfig{Cache: open(missing)})
+	wantError(t, err, gss.ErrNoCred, -1765328189, filepath.Join(dir, "damaged"), "KRB5_CLIENT_KTNAME")
+	s.acquire(t, krb5.CredentialConfig{Cache: open(filepath.Join(dir, "alice"))}) // which needs no keytab
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = krb5.AcquireCredential(ctx, krb5.CredentialConfig{Usage: gss.InitiateOnly, Profile: s.profile, Cache: krb5.NewMemoryCache(), ClientKeytab: s.keys(t, "bob"), Time: s.clock})
