@@ -1,5 +1,7 @@
 package krb5
 
+//lint:file-ignore ST1005 MIT's words
+
 import (
 	"context"
 	"errors"
