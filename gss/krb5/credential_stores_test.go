@@ -272,7 +272,22 @@ func TestConcurrentFirstUse(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if as, _ := requests(s, &last); as != 1 && as != 2 { // one exchange is two requests where the KDC asks for pre-authentication
+	as, _ := requests(s, &last)
+	if as != 1 && as != 2 { // one exchange is two requests where the KDC asks for pre-authentication
 		t.Errorf("%d AS requests", as)
 	}
+
+	// They fail together, and none for good.
+	must(t, os.Remove(strings.TrimPrefix(cache.Name(), "FILE:")))
+	s.realm.SetFaults(gsstest.Faults{ErrorCode: 60})
+	for range 32 {
+		all.Go(func() {
+			if _, err := s.initiate(t, cred); !errors.Is(err, gss.ErrFailure) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	s.realm.SetFaults(gsstest.Faults{})
+	s.mustInitiate(t, cred)
 }

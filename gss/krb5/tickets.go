@@ -159,8 +159,9 @@ func (i *Initiator) ticketGrantingTicket(content *ccache.Cache, now time.Time) (
 			Major: gss.ErrNoCred,
 			Minor: minorCacheMatchNotFound,
 			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("Matching credential not found (cache: %s has no ticket for the service and no ticket-granting ticket)", c.cache.Name()),
-			Hint:  hintKinit,
+			//lint:ignore ST1005 MIT's words
+			Err:  fmt.Errorf("Matching credential not found (cache: %s has no ticket for the service and no ticket-granting ticket)", c.cache.Name()),
+			Hint: hintKinit,
 		}
 	case !found.EndTime.After(now):
 		e := protocolError(gss.ErrCredentialsExpired, kmsg.APErrTktExpired,
