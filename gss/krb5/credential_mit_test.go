@@ -108,73 +108,82 @@ func everyCache(t *testing.T, f func(t *testing.T, m *mitPrograms)) {
 	t.Run("KCM of Heimdal", func(t *testing.T) { f(t, newMITPrograms(t, "KCM:", "kcm_socket = "+kcmtest.StartHeimdal(t))) })
 }
 
-// MIT's programs and this package use one cache in turn.
+// MIT's programs and this package use one cache, of each type.
 func TestMITCaches(t *testing.T) {
 	everyCache(t, func(t *testing.T, m *mitPrograms) {
-		// theirs, ours
-		m.kinit("-r", "1d", "alice")
-		m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
-		m.run(m.command("klist", "-f"), "Default principal: alice@MIT.TEST", "host/localhost@MIT.TEST")
+		mitRenewal(t, m)
 		m.run(m.command("kdestroy"))
-		if _, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly}); err == nil || !strings.Contains(err.Error(), "No Kerberos credentials available") {
-			t.Errorf("after kdestroy: %v", err)
-		}
-
-		// ours, theirs
-		cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Name: gss.UserName("bob"), Password: "bobpw"})
-		must(t, err)
-		to, err := krb5.OpenCache(m.cache)
-		must(t, err)
-		must(t, cred.Store(to))
-		m.run(m.command("klist"), "Default principal: bob@MIT.TEST", "krbtgt/MIT.TEST@MIT.TEST", "Ticket cache: "+to.Name())
-		m.run(m.command("kvno", "host/localhost"), "host/localhost@MIT.TEST: kvno = ")
-		m.check(krb5.CredentialConfig{}, "bob@MIT.TEST")
-
-		// a client keytab of ktadd's, where its principal is another than the cache's
-		keytab := filepath.Join(m.Dir, "client.keytab")
-		m.Kadmin("addprinc -randkey robot", "ktadd -k "+keytab+" robot")
-		robot := krb5.CredentialConfig{Name: gss.UserName("robot")}
-		if strings.HasPrefix(m.cache, "FILE:") {
-			if _, err := krb5.AcquireCredential(t.Context(), robot); err == nil {
-				t.Error("another client's cache was replaced")
-			}
-			m.run(m.command("kdestroy"))
-		}
-		m.check(robot, "robot@MIT.TEST")
-		m.run(m.command("klist", "-A", "-C"), "Default principal: robot@MIT.TEST", "config: refresh_time = ")
-
-		if strings.HasPrefix(m.cache, "FILE:") {
-			return
-		}
-		m.run(m.command("kswitch", "-p", "robot"))
-		m.check(krb5.CredentialConfig{}, "robot@MIT.TEST")
-		m.check(krb5.CredentialConfig{Name: gss.UserName("bob")}, "bob@MIT.TEST")
-		m.run(m.command("kdestroy", "-A"))
+		mitDelegated(t, m)
+		m.run(m.command("kdestroy"))
+		mitInTurn(t, m)
 	})
 }
 
-// MIT's KDC renews a ticket of which half is over by what its cache says, and
+// mitInTurn has both fill, use and end the cache in turn.
+func mitInTurn(t *testing.T, m *mitPrograms) {
+	t.Helper()
+	// theirs, ours
+	m.kinit("-r", "1d", "alice")
+	m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
+	m.run(m.command("klist", "-f"), "Default principal: alice@MIT.TEST", "host/localhost@MIT.TEST")
+	m.run(m.command("kdestroy"))
+	if _, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly}); err == nil || !strings.Contains(err.Error(), "No Kerberos credentials available") {
+		t.Errorf("after kdestroy: %v", err)
+	}
+
+	// ours, theirs
+	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Name: gss.UserName("bob"), Password: "bobpw"})
+	must(t, err)
+	to, err := krb5.OpenCache(m.cache)
+	must(t, err)
+	must(t, cred.Store(to))
+	m.run(m.command("klist"), "Default principal: bob@MIT.TEST", "krbtgt/MIT.TEST@MIT.TEST", "Ticket cache: "+to.Name())
+	m.run(m.command("kvno", "host/localhost"), "host/localhost@MIT.TEST: kvno = ")
+	m.check(krb5.CredentialConfig{}, "bob@MIT.TEST")
+
+	// a client keytab of ktadd's, where its principal is another than the cache's
+	keytab := filepath.Join(m.Dir, "client.keytab")
+	m.Kadmin("addprinc -randkey robot", "ktadd -k "+keytab+" robot")
+	robot := krb5.CredentialConfig{Name: gss.UserName("robot")}
+	if strings.HasPrefix(m.cache, "FILE:") {
+		if _, err := krb5.AcquireCredential(t.Context(), robot); err == nil {
+			t.Error("another client's cache was replaced")
+		}
+		m.run(m.command("kdestroy"))
+	}
+	m.check(robot, "robot@MIT.TEST")
+	m.run(m.command("klist", "-A", "-C"), "Default principal: robot@MIT.TEST", "config: refresh_time = ")
+
+	if strings.HasPrefix(m.cache, "FILE:") {
+		return
+	}
+	m.run(m.command("kswitch", "-p", "robot"))
+	m.check(krb5.CredentialConfig{}, "robot@MIT.TEST")
+	m.check(krb5.CredentialConfig{Name: gss.UserName("bob")}, "bob@MIT.TEST")
+	m.run(m.command("kdestroy", "-A"))
+}
+
+// mitRenewal has MIT's KDC renew a ticket of which half is over by what its cache says, and
 // MIT's programs go on with the new one.
-func TestMITRenewal(t *testing.T) {
-	everyCache(t, func(t *testing.T, m *mitPrograms) {
-		m.kinit("-r", "1d", "alice")
-		store := openStore(t, m)
-		c, err := store.Load()
-		must(t, err)
-		now := time.Now().Truncate(time.Second)
-		for i := range c.Credentials {
-			if cred := &c.Credentials[i]; !cred.IsConfig() {
-				cred.StartTime, cred.EndTime = now.Add(-time.Hour), now.Add(10*time.Minute)
-			}
+func mitRenewal(t *testing.T, m *mitPrograms) {
+	t.Helper()
+	m.kinit("-r", "1d", "alice")
+	store := openStore(t, m)
+	c, err := store.Load()
+	must(t, err)
+	now := time.Now().Truncate(time.Second)
+	for i := range c.Credentials {
+		if cred := &c.Credentials[i]; !cred.IsConfig() {
+			cred.StartTime, cred.EndTime = now.Add(-time.Hour), now.Add(10*time.Minute)
 		}
-		must(t, store.Replace(c))
-		cred := m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
-		if end, err := cred.Expires(); err != nil || end.Before(now.Add(time.Hour)) {
-			t.Errorf("it ends at %v, %v", end, err)
-		}
-		m.run(m.command("kvno", "host/localhost"), "kvno = ")
-		m.run(m.command("klist"), "renew until", "host/localhost@MIT.TEST")
-	})
+	}
+	must(t, store.Replace(c))
+	cred := m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
+	if end, err := cred.Expires(); err != nil || end.Before(now.Add(time.Hour)) {
+		t.Errorf("it ends at %v, %v", end, err)
+	}
+	m.run(m.command("kvno", "host/localhost"), "kvno = ")
+	m.run(m.command("klist"), "renew until", "host/localhost@MIT.TEST")
 }
 
 func openStore(t *testing.T, m *mitPrograms) *ccache.Store {
@@ -228,29 +237,28 @@ func TestMITOtherRealm(t *testing.T) {
 	}
 }
 
-// A delegated credential is stored where MIT's programs take it up.
-func TestMITDelegated(t *testing.T) {
-	everyCache(t, func(t *testing.T, m *mitPrograms) {
-		cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Name: gss.UserName("alice"), Password: "alicepw"})
-		must(t, err)
-		i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
-		must(t, err)
-		accept, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: m.keytab})
-		must(t, err)
-		a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: accept, ReplayCache: krb5.NewMemoryReplayCache(m.profile)})
-		must(t, err)
-		_, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: gss.DefaultFlags | gss.Delegation})
-		delegated, ok := ac.Inquire().Delegated.(*krb5.Credential)
-		if !ok {
-			t.Fatal("nothing was delegated")
-		}
-		to, err := krb5.OpenCache(m.cache)
-		must(t, err)
-		must(t, delegated.Store(to))
-		must(t, delegated.Release())
-		m.run(m.command("klist", "-f"), "Default principal: alice@MIT.TEST", "Flags: Ff")
-		m.run(m.command("kvno", "host/localhost"), "kvno = ")
-	})
+// mitDelegated stores a delegated credential where MIT's programs take it up.
+func mitDelegated(t *testing.T, m *mitPrograms) {
+	t.Helper()
+	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Name: gss.UserName("alice"), Password: "alicepw"})
+	must(t, err)
+	i, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	must(t, err)
+	accept, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: m.keytab})
+	must(t, err)
+	a, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: accept, ReplayCache: krb5.NewMemoryReplayCache(m.profile)})
+	must(t, err)
+	_, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service), Flags: gss.DefaultFlags | gss.Delegation})
+	delegated, ok := ac.Inquire().Delegated.(*krb5.Credential)
+	if !ok {
+		t.Fatal("nothing was delegated")
+	}
+	to, err := krb5.OpenCache(m.cache)
+	must(t, err)
+	must(t, delegated.Store(to))
+	must(t, delegated.Release())
+	m.run(m.command("klist", "-f"), "Default principal: alice@MIT.TEST", "Flags: Ff")
+	m.run(m.command("kvno", "host/localhost"), "kvno = ")
 }
 
 // Goroutines initiate from a file while kinit makes it anew and kvno adds to it.
@@ -280,7 +288,7 @@ func TestMITConcurrent(t *testing.T) {
 			}
 		})
 	}
-	for range 10 {
+	for range 5 {
 		m.kinit("alice")
 		m.run(m.command("kvno", "host/localhost", "http/localhost"))
 	}
