@@ -43,8 +43,9 @@ func (i *Initiator) now() time.Time {
 	return time.Now()
 }
 
-// NewInitiator makes an initiator. It does no network I/O: see
-// [AcquireCredential] for a credential that takes some to get.
+// NewInitiator makes an initiator. It does no network I/O unless a client keytab
+// is to get the default credential's tickets: see [AcquireCredential] to bound
+// that.
 func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 	cred := cfg.Credential
 	if cred == nil {
