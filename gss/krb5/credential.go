@@ -137,12 +137,17 @@ func (c *Credential) acquireByPassword(ctx context.Context, client ccache.Princi
 	if err != nil {
 		return err
 	}
-	tgt, err := kc.AS(ctx, kdc.Principal{Type: client.NameType, Components: client.Components, Realm: client.Realm},
-		kdc.Password(cfg.Password), kdc.ASOptions{})
+	c.cache, c.private, c.client = NewMemoryCache(), true, client
+	return c.initialTicket(ctx, kc, kdc.Password(cfg.Password))
+}
+
+// initialTicket gets the ticket-granting ticket of the credential's client by a
+// password and makes it the cache's content. The KDC may correct the client.
+func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password kdc.Secret) error {
+	tgt, err := kc.AS(ctx, kdcPrincipal(c.client), password, kdc.ASOptions{})
 	if err != nil {
 		return kdcError(err)
 	}
-	c.cache, c.private = NewMemoryCache(), true
 	c.client = ccachePrincipal(tgt.Client)
 	if err := c.cache.store.Initialize(c.client); err != nil {
 		return cacheError(err)

@@ -17,6 +17,7 @@ import (
 // sections 3.2.2 and 3.2.5; RFC 4121, section 4.1).
 type initiateHandshake struct {
 	initiator *Initiator
+	mech      gss.OID // MechKrb5, or MechIAKERB
 	ticket    *ccache.Credential
 	session   *etype.Profile // of the ticket's session key
 	offset    time.Duration  // of the KDC's clock to ours
@@ -24,6 +25,9 @@ type initiateHandshake struct {
 	flags     gss.Flags
 
 	delegation []byte // KRB-CRED to put into the checksum
+
+	// conversation is what went before by IAKERB; nil when nothing did.
+	conversation []byte
 
 	begun  bool
 	ctime  time.Time // of the authenticator, to the second
@@ -74,6 +78,9 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
 	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
+	if sum.extensions, err = h.finished(); err != nil {
+		return nil, err
+	}
 	auth := kmsg.Authenticator{
 		CRealm:       h.ticket.Client.Realm,
 		CName:        kmsg.PrincipalName{Type: h.ticket.Client.NameType, Components: h.ticket.Client.Components},
@@ -114,7 +121,7 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if h.flags&gss.DCEStyle != 0 {
 		return der, nil
 	}
-	return frameToken(tokAPReq, der), nil
+	return frameToken(h.mech, tokAPReq, der), nil
 }
 
 // readReply verifies the AP-REP, or tells what the acceptor's KRB-ERROR says.
@@ -122,7 +129,7 @@ func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protect
 	dce := h.flags&gss.DCEStyle != 0
 	id, message := uint16(tokAPRep), token
 	if !dce {
-		if id, message, err = unframeToken(token); err != nil {
+		if id, message, err = unframeToken(h.mech, token); err != nil {
 			return nil, nil, err
 		}
 	} else if len(token) > 0 && token[0] == tagKRBError {
@@ -255,7 +262,7 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 func (h *initiateHandshake) inquire() gss.Info {
 	c := h.ticket
 	info := gss.Info{
-		Mechanism: gss.MechKrb5,
+		Mechanism: h.mech,
 		Initiator: principalName(kmsg.PrincipalName{Type: c.Client.NameType, Components: c.Client.Components}, c.Client.Realm),
 		Acceptor:  principalName(kmsg.PrincipalName{Type: c.Server.NameType, Components: c.Server.Components}, c.Server.Realm),
 		Local:     true,
