@@ -122,7 +122,7 @@ func (h *iakerbAcceptHandshake) relay(token []byte, p proxyToken) ([]byte, error
 	if h.relays++; h.relays > maxRelays {
 		return nil, defective(errRelays)
 	}
-	answer := proxyToken{realm: p.realm}
+	answer := proxyToken{realm: p.realm, utf8: p.utf8}
 	var err error
 	switch {
 	case len(p.message) > 0:

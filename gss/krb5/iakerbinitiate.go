@@ -30,9 +30,9 @@ type IAKERBInitiatorConfig struct {
 }
 
 // An IAKERBInitiator initiates contexts where no KDC can be reached but by way
-// of the acceptor, which relays (draft-ietf-kitten-iakerb). Tickets that a
-// password got are kept in memory for its next contexts. It is a gss.Initiator
-// and safe for concurrent use.
+// of the acceptor, which relays (draft-ietf-kitten-iakerb). The ticket-granting
+// ticket that a password got is kept in memory for its next contexts. It is a
+// gss.Initiator and safe for concurrent use.
 //
 // The acceptor sees what goes to the KDC and back, as anybody in the network
 // might: it can try out passwords offline. With a name without a realm it also
@@ -114,9 +114,12 @@ func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gs
 	// What this context learns of the client, such as its realm, is its own.
 	cred, client, own := *i.cred, *i.kdc, *i.Initiator
 	own.cred, own.kdc = &cred, &client
+	// MIT's acceptor, of release 1.20 at least, crashes when no request precedes
+	// the AP-REQ. So there always is one: for the service ticket.
+	own.fresh = true
 	client.Relay = func(_ context.Context, realm string, request []byte) ([]byte, error) {
 		answer, err := relay(proxyToken{realm: realm, message: request})
-		return answer.message, err
+		return slices.Clone(answer.message), err // tickets alias it, and the token's octets are the caller's
 	}
 	if i.password != nil && !own.hasTicketGrantingTicket() {
 		if cred.client.Realm == "" {

@@ -22,8 +22,13 @@ const tokIAKERBProxy = 0x0501
 
 // A proxyToken is such a token. Without a message the initiator asks for the
 // acceptor's realm, and the acceptor tells it.
+//
+// The draft makes the realm a UTF8String, MIT's library makes it an OCTET STRING
+// and reads nothing else. We send what MIT reads, unless the initiator is seen
+// to do as the draft says.
 type proxyToken struct {
 	realm   string
+	utf8    bool   // the realm is a UTF8String
 	cookie  []byte // the acceptor's, which the initiator repeats; nil: none
 	message []byte
 }
@@ -34,10 +39,14 @@ var (
 )
 
 func (p *proxyToken) marshal(framed bool) ([]byte, error) {
+	realmTag := asn1.OCTET_STRING
+	if p.utf8 {
+		realmTag = asn1.UTF8String
+	}
 	var b cryptobyte.Builder
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(fieldRealm, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(p.realm)) })
+			b.AddASN1(realmTag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(p.realm)) })
 		})
 		if p.cookie != nil {
 			b.AddASN1(fieldCookie, func(b *cryptobyte.Builder) { b.AddASN1OctetString(p.cookie) })
@@ -74,9 +83,11 @@ func parseProxyToken(token []byte) (p proxyToken, ok bool, err error) {
 		return p, false, nil
 	}
 	var header, field, realm cryptobyte.String
+	var realmTag asn1.Tag
 	var hasCookie bool
 	if !content.ReadASN1(&header, asn1.SEQUENCE) ||
-		!header.ReadASN1(&field, fieldRealm) || !field.ReadASN1(&realm, asn1.UTF8String) || !field.Empty() ||
+		!header.ReadASN1(&field, fieldRealm) || !field.ReadAnyASN1(&realm, &realmTag) || !field.Empty() ||
+		realmTag != asn1.OCTET_STRING && realmTag != asn1.UTF8String ||
 		!header.ReadOptionalASN1(&field, &hasCookie, fieldCookie) {
 		return p, true, defective(errIAKERBHeader)
 	}
@@ -96,7 +107,7 @@ func parseProxyToken(token []byte) (p proxyToken, ok bool, err error) {
 	if len(realm) > maxRealm {
 		return p, true, defective(fmt.Errorf("%w: a realm of %d octets", errIAKERBHeader, len(realm)))
 	}
-	p.realm, p.message = string(realm), content
+	p.realm, p.utf8, p.message = string(realm), realmTag == asn1.UTF8String, content
 	return p, true, nil
 }
 

@@ -31,6 +31,9 @@ type Initiator struct {
 	clock  func() time.Time // nil: the system's
 	random io.Reader
 
+	// fresh has every context ask the KDC for its service ticket.
+	fresh bool
+
 	// assertBindings says in every context that its bindings are all there are
 	// (client_aware_channel_bindings in krb5.conf).
 	assertBindings bool

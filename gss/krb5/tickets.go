@@ -28,6 +28,9 @@ func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache
 	}
 	now := i.now().Add(content.TimeOffset)
 	for _, server := range servers {
+		if i.fresh {
+			break
+		}
 		want := ccachePrincipal(server)
 		if want.Realm == "" {
 			want.Realm = c.client.Realm
@@ -45,8 +48,10 @@ func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache
 		return nil, 0, err
 	}
 	entry := cacheEntry(ticket)
-	// A cache that cannot be written to still served: the ticket is good.
-	_ = c.cache.store.Append(entry)
+	if !i.fresh {
+		// A cache that cannot be written to still served: the ticket is good.
+		_ = c.cache.store.Append(entry)
+	}
 	return &entry, content.TimeOffset, nil
 }
 
