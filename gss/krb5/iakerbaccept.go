@@ -48,11 +48,12 @@ type IAKERBAcceptorConfig struct {
 // client and its KDC learns.
 //
 // Its contexts do I/O in Step, unlike those of other mechanisms: the exchange
-// with the KDC, bounded by the configuration's Timeout.
+// with the KDC, bounded by the configuration's Timeout. Inquire and Delete of
+// that context wait for it.
 type IAKERBAcceptor struct {
-	*Acceptor
-	kdc     *kdc.Client
-	timeout time.Duration
+	*Acceptor // accepts Kerberos' own contexts with the same keys and replay cache
+	kdc       *kdc.Client
+	timeout   time.Duration
 }
 
 // NewIAKERBAcceptor makes an acceptor. Errors are those of [NewAcceptor].

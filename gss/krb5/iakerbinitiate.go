@@ -38,7 +38,7 @@ type IAKERBInitiatorConfig struct {
 // might: it can try out passwords offline. With a name without a realm it also
 // chooses the realm.
 type IAKERBInitiator struct {
-	*Initiator
+	inner    *Initiator
 	password *kdc.Secret // nil: tickets are there
 }
 
@@ -72,7 +72,7 @@ func NewIAKERBInitiator(cfg IAKERBInitiatorConfig) (*IAKERBInitiator, error) {
 		i.password = &secret
 	}
 	var err error
-	i.Initiator, err = NewInitiator(InitiatorConfig{Credential: cred, Time: cfg.Time, Rand: cfg.Rand})
+	i.inner, err = NewInitiator(InitiatorConfig{Credential: cred, Time: cfg.Time, Rand: cfg.Rand})
 	if err != nil {
 		return nil, err
 	}
@@ -105,14 +105,14 @@ func (i *IAKERBInitiator) Initiate(ctx context.Context, req gss.Request) (gss.Co
 	if h.request, h.waiting = h.next(); !h.waiting && h.err != nil {
 		return nil, h.err
 	}
-	return newContext(h, i.random, i.clock, 0), nil
+	return newContext(h, i.inner.random, i.inner.clock, 0), nil
 }
 
 // prepare gets the tickets that a context takes, of which those that are not
 // there come by relay.
 func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gss.Flags, relay func(proxyToken) (proxyToken, error)) (*initiateHandshake, error) {
 	// What this context learns of the client, such as its realm, is its own.
-	cred, client, own := *i.cred, *i.kdc, *i.Initiator
+	cred, client, own := *i.inner.cred, *i.inner.kdc, *i.inner
 	own.cred, own.kdc = &cred, &client
 	// MIT's acceptor, of release 1.20 at least, crashes when no request precedes
 	// the AP-REQ. So there always is one: for the service ticket.
