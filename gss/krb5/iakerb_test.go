@@ -122,6 +122,20 @@ func TestIAKERBTimeout(t *testing.T) {
 	}
 }
 
+// TestIAKERBConcurrent initiates many contexts with one initiator, of which
+// several find no ticket-granting ticket yet.
+func TestIAKERBConcurrent(t *testing.T) {
+	s := newSetup(t)
+	i, a := iakerbInitiator(t, farProfile(t, ""), "alice", "secret"), s.iakerbAcceptor(t)
+	for range 8 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			ic, ac := pair(t, i, a, gss.Request{Target: gss.HostService(service)})
+			exchange(t, ic, ac)
+		})
+	}
+}
+
 // TestIAKERBCredential uses a ticket-granting ticket from a cache.
 func TestIAKERBCredential(t *testing.T) {
 	s := newSetup(t)
