@@ -146,10 +146,15 @@ func appendArc(dst []byte, n *big.Int) []byte {
 // at most 127 octets.
 func (o OID) Valid() bool {
 	_, ok := o.arcs()
-	return ok && len(o) <= maxOIDLength
+	return ok
 }
 
+// arcs reads the numbers. It takes time quadratic in the length, which the
+// peer may have chosen: what is too long is not looked at.
 func (o OID) arcs() ([]string, bool) {
+	if len(o) > maxOIDLength {
+		return nil, false
+	}
 	var arcs []string
 	n := new(big.Int)
 	start := true
@@ -179,7 +184,7 @@ func (o OID) arcs() ([]string, bool) {
 func (o OID) String() string {
 	arcs, ok := o.arcs()
 	if !ok {
-		return fmt.Sprintf("malformed OID %x", string(o))
+		return fmt.Sprintf("malformed OID %x", string(o[:min(len(o), maxOIDLength)]))
 	}
 	return strings.Join(arcs, ".")
 }

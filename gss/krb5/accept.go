@@ -37,6 +37,7 @@ type acceptHandshake struct {
 	key     *serviceKey
 	ticket  *kmsg.EncTicketPart
 	session *etype.Profile // of the ticket's session key
+	reply   *etype.Cipher  // of AP-REPs, under that key
 	auth    kmsg.Authenticator
 	flags   gss.Flags
 
@@ -127,7 +128,9 @@ func (h *acceptHandshake) decryptAuthenticator() error {
 	if enc.Etype != h.ticket.Key.Type {
 		return defective(fmt.Errorf("the authenticator is of %s, the session key of %s", etype.ID(enc.Etype), h.session.ID()))
 	}
-	cipher, err := h.session.NewCipher(h.ticket.Key.Value, usageAuthenticator)
+	var cipher *etype.Cipher
+	var err error
+	cipher, h.reply, err = h.session.NewCiphers(h.ticket.Key.Value, usageAuthenticator, usageAPRepPart)
 	if err != nil {
 		return defective(err)
 	}
@@ -293,7 +296,7 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: cfg.key},
 		SeqNumber:    seq,
 		HasSeqNumber: true,
-	}, h.session, h.ticket.Key.Type, h.ticket.Key.Value, h.acceptor.random)
+	}, h.reply, h.session.ID(), h.acceptor.random)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -310,7 +313,7 @@ func (h *acceptHandshake) readThirdLeg(token []byte) error {
 	if err != nil {
 		return defective(err)
 	}
-	plain, err := openAPRep(&rep, h.session, h.ticket.Key.Type, h.ticket.Key.Value)
+	plain, err := openAPRep(&rep, h.reply, h.session.ID())
 	if err != nil {
 		return err
 	}

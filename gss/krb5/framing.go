@@ -24,7 +24,7 @@ const (
 // frameToken puts a Kerberos message behind the mechanism's OID and the token
 // identifier that tells what it is (RFC 4121, section 4.1).
 func frameToken(mech gss.OID, tokenID uint16, message []byte) []byte {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(message)+32)) // room for the whole header
 	b.AddASN1(tagInitialToken, func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(mech)) })
 		b.AddUint16(tokenID)

@@ -112,8 +112,8 @@ func (i *IAKERBInitiator) Initiate(ctx context.Context, req gss.Request) (gss.Co
 // there come by relay.
 func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gss.Flags, relay func(proxyToken) (proxyToken, error)) (*initiateHandshake, error) {
 	// What this context learns of the client, such as its realm, is its own.
-	cred, client, own := *i.inner.cred, *i.inner.kdc, *i.inner
-	own.cred, own.kdc = &cred, &client
+	cred, client, own := i.inner.cred.forContext(), *i.inner.kdc, *i.inner
+	own.cred, own.kdc = cred, &client
 	// MIT's acceptor, of release 1.20 at least, crashes when no request precedes
 	// the AP-REQ. So there always is one: for the service ticket.
 	own.fresh = true
@@ -143,10 +143,23 @@ func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gs
 	return h, nil
 }
 
+// forContext is the credential with whatever may change for itself.
+func (c *Credential) forContext() *Credential {
+	return &Credential{
+		usage:        c.usage,
+		profile:      c.profile,
+		client:       c.client,
+		cache:        c.cache,
+		clientKeytab: c.clientKeytab,
+		keyed:        c.keyed,
+		keyEtypes:    c.keyEtypes,
+	}
+}
+
 // hasTicketGrantingTicket reports whether the cache has one for now, and makes
 // its client the credential's.
 func (i *Initiator) hasTicketGrantingTicket() bool {
-	content, err := i.cred.cache.store.Load()
+	content, err := i.cred.cache.store.Current()
 	if err != nil {
 		return false
 	}

@@ -20,6 +20,8 @@ type initiateHandshake struct {
 	mech      gss.OID // MechKrb5, or MechIAKERB
 	ticket    *ccache.Credential
 	session   *etype.Profile // of the ticket's session key
+	reply     *etype.Cipher  // of AP-REPs, under that key
+	names     gss.Info       // what inquire tells of the ticket
 	offset    time.Duration  // of the KDC's clock to ours
 	bindings  *gss.ChannelBindings
 	flags     gss.Flags
@@ -98,7 +100,8 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	cipher, err := h.session.NewCipher(h.ticket.Key, usageAuthenticator)
+	var cipher *etype.Cipher
+	cipher, h.reply, err = h.session.NewCiphers(h.ticket.Key, usageAuthenticator, usageAPRepPart)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -157,7 +160,7 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 	if err != nil {
 		return nil, nil, defective(err)
 	}
-	plain, err := openAPRep(&rep, h.session, h.ticket.KeyType, h.ticket.Key)
+	plain, err := openAPRep(&rep, h.reply, h.session.ID())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,14 +197,11 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 	return newProtection(cfg), &part, nil
 }
 
-// openAPRep decrypts the part of an AP-REP that the session key seals.
-func openAPRep(rep *kmsg.APRep, session *etype.Profile, keyType int32, key []byte) ([]byte, error) {
-	if rep.EncPart.Etype != keyType {
-		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", etype.ID(rep.EncPart.Etype), session.ID()))
-	}
-	cipher, err := session.NewCipher(key, usageAPRepPart)
-	if err != nil {
-		return nil, failure(err)
+// openAPRep decrypts the part of an AP-REP that the session key, of enctype id,
+// seals.
+func openAPRep(rep *kmsg.APRep, cipher *etype.Cipher, id etype.ID) ([]byte, error) {
+	if got := etype.ID(rep.EncPart.Etype); got != id {
+		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", got, id))
 	}
 	plain, err := cipher.Open(nil, rep.EncPart.Cipher)
 	if err != nil {
@@ -211,12 +211,8 @@ func openAPRep(rep *kmsg.APRep, session *etype.Profile, keyType int32, key []byt
 }
 
 // sealAPRep makes an AP-REP of its inner part.
-func sealAPRep(part *kmsg.EncAPRepPart, session *etype.Profile, keyType int32, key []byte, random io.Reader) ([]byte, error) {
+func sealAPRep(part *kmsg.EncAPRepPart, cipher *etype.Cipher, id etype.ID, random io.Reader) ([]byte, error) {
 	plain, err := part.Append(nil)
-	if err != nil {
-		return nil, failure(err)
-	}
-	cipher, err := session.NewCipher(key, usageAPRepPart)
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -224,7 +220,8 @@ func sealAPRep(part *kmsg.EncAPRepPart, session *etype.Profile, keyType int32, k
 	if err != nil {
 		return nil, failure(err)
 	}
-	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: keyType, Cipher: sealed}}
+	clear(plain)
+	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: int32(id), Cipher: sealed}}
 	return rep.Append(nil)
 }
 
@@ -237,7 +234,7 @@ func (h *initiateHandshake) buildThirdLeg(acceptorSeq uint32) ([]byte, error) {
 		CUsec:        now.Nanosecond() / 1000,
 		SeqNumber:    acceptorSeq,
 		HasSeqNumber: true,
-	}, h.session, h.ticket.KeyType, h.ticket.Key, h.initiator.random)
+	}, h.reply, h.session.ID(), h.initiator.random)
 }
 
 var errKeyLength = errors.New("the subkey has the wrong length")
@@ -260,14 +257,17 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 }
 
 func (h *initiateHandshake) inquire() gss.Info {
-	c := h.ticket
-	info := gss.Info{
-		Mechanism: h.mech,
+	info := h.names
+	info.Mechanism, info.Flags = h.mech, h.flags
+	return info
+}
+
+// ticketInfo is what a ticket tells about the context that it will establish.
+func ticketInfo(c *ccache.Credential, offset time.Duration) gss.Info {
+	return gss.Info{
 		Initiator: principalName(kmsg.PrincipalName{Type: c.Client.NameType, Components: c.Client.Components}, c.Client.Realm),
 		Acceptor:  principalName(kmsg.PrincipalName{Type: c.Server.NameType, Components: c.Server.Components}, c.Server.Realm),
 		Local:     true,
-		Flags:     h.flags,
-		Expires:   c.EndTime.Add(-h.offset),
+		Expires:   c.EndTime.Add(-offset),
 	}
-	return info
 }

@@ -125,6 +125,7 @@ func (i *Initiator) prepare(ctx context.Context, req gss.Request, flags gss.Flag
 		initiator: i,
 		ticket:    ticket,
 		session:   profile,
+		names:     ticketInfo(ticket, offset),
 		offset:    offset,
 		bindings:  req.Bindings,
 		flags:     flags&acceptedFlags | alwaysFlags,

@@ -16,13 +16,11 @@ type Checksum struct {
 // NewChecksum derives the key for usage from a protocol key of KeySize bytes;
 // a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewChecksum(key []byte, usage uint32) (*Checksum, error) {
-	if err := p.checkKey(key); err != nil {
-		return nil, err
-	}
-	kc, err := p.derive(key, usage, forChecksum, p.macKeySize)
+	d, err := p.deriver(key)
 	if err != nil {
 		return nil, err
 	}
+	kc := d.derive(usage, forChecksum, p.macKeySize)
 	defer clear(kc)
 	return &Checksum{p: p, mac: p.newMACKey(kc, nil)}, nil
 }

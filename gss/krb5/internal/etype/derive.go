@@ -2,6 +2,7 @@ package etype
 
 import (
 	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
 	"sync/atomic"
 )
@@ -14,17 +15,36 @@ const (
 	forIntegrity  = 0x55 // Ki
 )
 
-// derive returns the n-byte key for usage and purpose under the protocol key.
-func (p *Profile) derive(key []byte, usage uint32, purpose byte, n int) ([]byte, error) {
+// A deriver derives keys from one protocol key.
+type deriver struct {
+	p     *Profile
+	key   []byte
+	block cipher.Block // under key, where derivation encrypts (RFC 3961)
+}
+
+func (p *Profile) deriver(key []byte) (deriver, error) {
+	d := deriver{p: p, key: key}
+	if err := p.checkKey(key); err != nil {
+		return d, err
+	}
+	if p.etm {
+		return d, nil
+	}
+	var err error
+	d.block, err = aes.NewCipher(key)
+	return d, err
+}
+
+// derive returns the n-byte key for usage and purpose.
+func (d *deriver) derive(usage uint32, purpose byte, n int) []byte {
 	var constant [5]byte
 	binary.BigEndian.PutUint32(constant[:], usage)
 	constant[4] = purpose
-	if p.etm {
-		return p.kdf(key, constant[:], nil, n), nil
+	if d.p.etm {
+		return d.p.kdf(d.key, constant[:], nil, n)
 	}
 	if usage >= foldedUsages {
-		folded := fold(constant[:])
-		return dk(key, folded)
+		return dk(d.block, n, fold(constant[:]))
 	}
 	slot := &foldedConstants[usage][purpose%3]
 	folded := slot.Load()
@@ -32,7 +52,7 @@ func (p *Profile) derive(key []byte, usage uint32, purpose byte, n int) ([]byte,
 		folded = fold(constant[:])
 		slot.Store(folded)
 	}
-	return dk(key, folded)
+	return dk(d.block, n, folded)
 }
 
 // foldedUsages is how many key usages have their constants' n-folds kept: all
@@ -50,21 +70,17 @@ func fold(constant []byte) *[aes.BlockSize]byte {
 }
 
 // dk is DK of RFC 3961, section 5.1, for AES: random-to-key is the identity,
-// so DR's bytes are the key, as long as the one that it is derived from. The
-// constant comes folded.
-func dk(key []byte, constant *[aes.BlockSize]byte) ([]byte, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
+// so DR's bytes are the key. The block is under the key that this one, of n
+// bytes, is derived from, and the constant comes folded.
+func dk(block cipher.Block, n int, constant *[aes.BlockSize]byte) []byte {
+	out := make([]byte, (n+aes.BlockSize-1)/aes.BlockSize*aes.BlockSize)
+	previous := constant[:]
+	for at := 0; at < n; at += aes.BlockSize {
+		next := out[at : at+aes.BlockSize]
+		block.Encrypt(next, previous)
+		previous = next
 	}
-	out := make([]byte, 0, 2*aes.BlockSize)
-	next := constant[:]
-	for len(out) < len(key) {
-		out = out[:len(out)+aes.BlockSize]
-		block.Encrypt(out[len(out)-aes.BlockSize:], next)
-		next = out[len(out)-aes.BlockSize:]
-	}
-	return out[:len(key):len(key)], nil
+	return out[:n:n]
 }
 
 // kdf is KDF-HMAC-SHA2 of RFC 8009, section 3, giving n bytes.

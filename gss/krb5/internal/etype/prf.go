@@ -7,16 +7,14 @@ import "crypto/aes"
 // RFC 8009, section 5). It gives 16 bytes for enctypes 17 and 18, 32 for 19
 // and 48 for 20. A key of another length is [ErrKeySize].
 func (p *Profile) PRF(key, input []byte) ([]byte, error) {
-	if err := p.checkKey(key); err != nil {
+	d, err := p.deriver(key)
+	if err != nil {
 		return nil, err
 	}
 	if p.etm {
 		return p.kdf(key, []byte("prf"), input, p.hashSize), nil
 	}
-	kp, err := dk(key, fold([]byte("prf")))
-	if err != nil {
-		return nil, err
-	}
+	kp := dk(d.block, p.keySize, fold([]byte("prf")))
 	defer clear(kp)
 	block, err := aes.NewCipher(kp)
 	if err != nil {

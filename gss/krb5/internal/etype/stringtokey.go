@@ -1,6 +1,7 @@
 package etype
 
 import (
+	"crypto/aes"
 	"crypto/pbkdf2"
 	"encoding/binary"
 	"fmt"
@@ -42,5 +43,9 @@ func (p *Profile) StringToKey(password, salt string, params []byte) ([]byte, err
 	if p.etm {
 		return p.kdf(key, []byte("kerberos"), nil, p.keySize), nil
 	}
-	return dk(key, fold([]byte("kerberos")))
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return dk(block, p.keySize, fold([]byte("kerberos"))), nil
 }

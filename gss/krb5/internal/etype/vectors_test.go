@@ -93,10 +93,11 @@ func TestDerivedKeys(t *testing.T) {
 			size    int
 			want    string
 		}{{forChecksum, p.macKeySize, v.kc}, {forEncryption, p.keySize, v.ke}, {forIntegrity, p.macKeySize, v.ki}} {
-			got, err := p.derive(unhex(t, v.key), 2, k.purpose, k.size)
+			d, err := p.deriver(unhex(t, v.key))
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := d.derive(2, k.purpose, k.size)
 			wantHex(t, v.id.String(), got, k.want)
 		}
 	}

@@ -1,0 +1,288 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/countersign-go/countersign/client"
+	"github.com/countersign-go/countersign/gss"
+)
+
+// Config says what to send, how often and how long.
+type Config struct {
+	Client  client.Config // of every session
+	Message []byte        // sent again and again
+
+	Concurrency int           // sessions at once; 1 if zero
+	Connections int           // sessions in all; zero: as many as Duration allows
+	Messages    int           // on each session; zero: as many as Duration allows
+	Duration    time.Duration // after which no message is begun; zero: no end but the counts'
+	Rate        float64       // messages a second, over all sessions; zero: each as soon as the last is answered
+
+	// Progress is told how far the run is, a few times a second, by one
+	// goroutine; may be nil.
+	Progress func(Progress)
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Elapsed  time.Duration
+	Messages int64
+	Failed   int64
+	Done     float64 // part of the work or of the time, 0 to 1
+}
+
+// maxConcurrency keeps goroutines and sockets within what one machine has.
+const maxConcurrency = 100_000
+
+func (c Config) complete() (Config, error) {
+	if c.Concurrency == 0 {
+		c.Concurrency = 1
+	}
+	switch {
+	case c.Concurrency < 0 || c.Concurrency > maxConcurrency:
+		return c, fmt.Errorf("load: concurrency of %d is not between 1 and %d", c.Concurrency, maxConcurrency)
+	case c.Connections < 0, c.Messages < 0, c.Duration < 0:
+		return c, errors.New("load: negative number of connections or messages, or duration")
+	case c.Rate < 0, math.IsNaN(c.Rate), math.IsInf(c.Rate, 0):
+		return c, fmt.Errorf("load: rate of %v messages a second", c.Rate)
+	case c.Duration == 0 && (c.Connections == 0 || c.Messages == 0):
+		return c, errors.New("load: without a duration, the number of connections and of messages is needed")
+	}
+	return c, c.Client.Validate()
+}
+
+// Pauses of a worker after sessions that failed, the longest after many in a
+// row, so that a server that is down is not hammered.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+)
+
+const progressInterval = 200 * time.Millisecond
+
+// Run does what the config says and reports. Sessions that fail are counted and
+// replaced by others. When ctx ends, so does the run: the report then says what
+// was done until that. An error means that nothing was: the config is wrong, or
+// there is no service ticket, which is fetched once before the clock starts.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := warmUp(ctx, cfg.Client); err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, begin: time.Now(), over: make(chan struct{})}
+	if cfg.Duration > 0 {
+		defer time.AfterFunc(cfg.Duration, r.stop).Stop()
+	}
+	defer context.AfterFunc(ctx, r.stop)()
+
+	var workers, reporter sync.WaitGroup
+	if cfg.Progress != nil {
+		finished := make(chan struct{})
+		reporter.Go(func() { r.reportProgress(finished) })
+		defer reporter.Wait()
+		defer close(finished)
+	}
+	for range cfg.Concurrency {
+		workers.Go(func() { r.work(ctx) })
+	}
+	workers.Wait()
+	return r.report(ctx), nil
+}
+
+// warmUp has the initiator's cache hold the service ticket, so that the first
+// sessions do not all ask the KDC for it.
+func warmUp(ctx context.Context, cfg client.Config) error {
+	if cfg.Unauthenticated {
+		return nil
+	}
+	limit := cfg.Timeout
+	if limit == 0 {
+		limit = client.DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	sec, err := cfg.Initiator.Initiate(ctx, gss.Request{Target: cfg.Target, Flags: cfg.Flags})
+	if err != nil {
+		return &client.Error{Step: client.Initializing, Err: err}
+	}
+	sec.Delete()
+	return nil
+}
+
+// run is the state that workers share.
+type run struct {
+	cfg   Config
+	begin time.Time
+
+	overOnce sync.Once
+	over     chan struct{} // closed when no message is to be begun any more
+
+	dialled     atomic.Int64 // sessions begun
+	slots       atomic.Int64 // messages begun or waited for, with a rate
+	connections atomic.Int64
+	messages    atomic.Int64
+	connect     histogram
+	message     histogram
+	failures    failures
+}
+
+func (r *run) stop() { r.overOnce.Do(func() { close(r.over) }) }
+
+func (r *run) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// work makes one session after the other until none is left to make.
+func (r *run) work(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := firstPause
+	for !r.isOver() {
+		if n := r.dialled.Add(1); r.cfg.Connections > 0 && n > int64(r.cfg.Connections) {
+			return
+		}
+		err := r.session(ctx, timer)
+		if err == nil || ctx.Err() != nil {
+			pause = firstPause
+			continue
+		}
+		r.failures.add(err)
+		r.wait(timer, time.Now().Add(pause))
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// session is one connection with its messages.
+func (r *run) session(ctx context.Context, timer *time.Timer) error {
+	due, ok := r.nextSlot(timer)
+	if !ok {
+		return nil
+	}
+	dialled := time.Now()
+	session, err := client.Dial(ctx, r.cfg.Client)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	defer context.AfterFunc(ctx, func() { session.Close() })()
+	r.connect.record(time.Since(dialled))
+	r.connections.Add(1)
+	if r.cfg.Rate == 0 {
+		due = time.Now()
+	}
+	for n := 1; ; n++ {
+		if _, err := session.Sign(r.cfg.Message); err != nil {
+			return err
+		}
+		r.message.record(time.Since(due))
+		r.messages.Add(1)
+		if n == r.cfg.Messages {
+			return nil
+		}
+		if due, ok = r.nextSlot(timer); !ok {
+			return nil
+		}
+	}
+}
+
+// nextSlot waits for the time of the next message, which is now unless there
+// is a rate, and gives it. It is false when no message is to be begun.
+func (r *run) nextSlot(timer *time.Timer) (due time.Time, ok bool) {
+	if r.isOver() {
+		return time.Time{}, false
+	}
+	if r.cfg.Rate == 0 {
+		return time.Now(), true
+	}
+	due = r.dueAt(r.slots.Add(1) - 1)
+	return due, r.wait(timer, due)
+}
+
+// dueAt is the time of the nth message on the schedule.
+func (r *run) dueAt(n int64) time.Time {
+	return r.begin.Add(time.Duration(float64(n) / r.cfg.Rate * float64(time.Second)))
+}
+
+// wait waits until a time; false if the run is over before.
+func (r *run) wait(timer *time.Timer, until time.Time) bool {
+	d := time.Until(until)
+	if d <= 0 {
+		return true
+	}
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+		return true
+	case <-r.over:
+		return false
+	}
+}
+
+func (r *run) reportProgress(finished <-chan struct{}) {
+	ticker := time.NewTicker(progressInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			r.cfg.Progress(r.progress())
+		case <-finished:
+			return
+		}
+	}
+}
+
+func (r *run) progress() Progress {
+	p := Progress{Elapsed: time.Since(r.begin), Messages: r.messages.Load(), Failed: r.failures.total()}
+	if r.cfg.Duration > 0 {
+		p.Done = float64(p.Elapsed) / float64(r.cfg.Duration)
+	}
+	if asked := r.asked(); asked > 0 {
+		p.Done = max(p.Done, float64(p.Messages)/asked)
+	}
+	p.Done = min(p.Done, 1)
+	return p
+}
+
+// asked is the number of messages asked for, zero when it has no bound.
+func (r *run) asked() float64 { return float64(r.cfg.Connections) * float64(r.cfg.Messages) }
+
+func (r *run) report(ctx context.Context) *Report {
+	rep := &Report{
+		Elapsed:     time.Since(r.begin),
+		Connections: r.connections.Load(),
+		Messages:    r.messages.Load(),
+		Connect:     r.connect.latency(),
+		Message:     r.message.latency(),
+		Errors:      r.failures.list(),
+	}
+	rep.Bytes = rep.Messages * int64(len(r.cfg.Message))
+	rep.Interrupted = ctx.Err() != nil
+	if r.cfg.Rate > 0 && r.cfg.Duration > 0 {
+		rep.Unsent = r.unsent(rep.Elapsed)
+	}
+	return rep
+}
+
+// unsent is how many messages were due and not begun. Those that were waited
+// for when the run ended, or that had failed sessions, are not among them.
+func (r *run) unsent(elapsed time.Duration) int64 {
+	due := math.Ceil(r.cfg.Rate * min(elapsed, r.cfg.Duration).Seconds())
+	if asked := r.asked(); asked > 0 {
+		due = min(due, asked)
+	}
+	return max(0, int64(due)-r.slots.Load())
+}

@@ -1,0 +1,156 @@
+// Command gss-client sends messages to a gss-server under a Kerberos security
+// context and verifies the MICs that come back. See gss-client --help and the
+// manual page beside this file.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/countersign-go/countersign/client"
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
+)
+
+// Exit codes, as help and manual page document them.
+const (
+	exitVerified = 0
+	exitFailed   = 1
+	exitUsage    = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run does what the command line says and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(stdout, help)
+		return exitVerified
+	case err != nil:
+		complain(stderr, err)
+		return exitUsage
+	case o.version:
+		fmt.Fprintln(stdout, "gss-client "+version())
+		return exitVerified
+	}
+	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load}
+	if o.load {
+		err = o.runLoad(ctx, p, stderr)
+	} else {
+		err = o.run(ctx, p)
+	}
+	p.endLine() // an error has a line of its own
+	if ferr := p.flush(); err == nil {
+		err = ferr
+	}
+	if err != nil {
+		complain(stderr, err)
+		return exitFailed
+	}
+	return exitVerified
+}
+
+func (o *options) run(ctx context.Context, p *printer) error {
+	msg, err := o.message()
+	if err != nil {
+		return err
+	}
+	cfg, err := o.config(ctx, p)
+	if err != nil {
+		return err
+	}
+	for range o.ccount {
+		if err := o.call(ctx, cfg, msg, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config makes the client's configuration of the options, which takes getting
+// a credential.
+func (o *options) config(ctx context.Context, p *printer) (client.Config, error) {
+	cfg := client.Config{
+		Addr:            o.addr(),
+		Version:         o.framing(),
+		Unwrapped:       o.nowrap,
+		Unencrypted:     o.noencrypt,
+		NoMIC:           o.nomic,
+		Unauthenticated: o.noauth,
+		Timeout:         o.timeout,
+		Trace:           p.trace(),
+	}
+	if o.noauth {
+		return cfg, nil
+	}
+	initiator, err := o.initiator(ctx)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Initiator = initiator
+	cfg.Target = gss.HostService(o.service)
+	cfg.Flags = o.contextFlags()
+	return cfg, nil
+}
+
+func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
+	// MIT's client acquires a credential of its own only for a user's name.
+	doing := string(client.Initializing)
+	request := krb5.CredentialConfig{Usage: gss.InitiateOnly, Password: o.password}
+	if o.user != "" {
+		doing = "acquiring creds"
+		request.Name = gss.UserName(o.user)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	cred, err := krb5.AcquireCredential(ctx, request)
+	if err != nil {
+		return nil, &failure{doing: doing, err: err}
+	}
+	initiator, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	if err != nil {
+		return nil, &failure{doing: doing, err: err}
+	}
+	if !o.spnego {
+		return initiator, nil
+	}
+	return spnego.NewInitiator(initiator)
+}
+
+// call is one connection with all its messages.
+func (o *options) call(ctx context.Context, cfg client.Config, msg []byte, p *printer) error {
+	session, err := client.Dial(ctx, cfg)
+	if err != nil {
+		return o.explain(err)
+	}
+	defer context.AfterFunc(ctx, func() { session.Close() })()
+	if !o.noauth {
+		p.established(session.Info())
+	}
+	for range o.mcount {
+		if _, err := session.Sign(msg); err != nil {
+			session.Close()
+			return o.explain(err)
+		}
+		p.answered(!o.nomic && !o.noauth)
+	}
+	// All was verified: a server that is gone already takes nothing from that.
+	_ = session.Close()
+	return p.flush()
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+)
+
+// listen opens the listeners: those that systemd passed, or else one on the
+// address asked for.
+func listen(opts options) ([]net.Listener, error) {
+	passed, err := passedListeners()
+	if err != nil {
+		return nil, fmt.Errorf("taking over the sockets of systemd: %w", err)
+	}
+	addr := opts.listen
+	if addr == "" {
+		addr = ":" + strconv.Itoa(int(opts.port))
+	}
+	if len(passed) > 0 {
+		if opts.listen != "" || opts.portSet {
+			return nil, &hintedError{what: "systemd passed its sockets, but an address is given, too", hint: "leave -port and --listen out of the unit file"}
+		}
+		return passed, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", addr, cause(err)), hint: listenHint(err)}
+	}
+	return []net.Listener{l}, nil
+}
+
+// cause leaves out what a net.OpError repeats.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func listenHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program has the port: stop it, or choose another with -port; -port 0 takes a free one"
+	case errors.Is(err, fs.ErrPermission):
+		return "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE) or systemd's socket activation"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this machine has the address"
+	}
+	return ""
+}
+
+// firstPassed is the first descriptor that systemd passes (sd_listen_fds(3)).
+const firstPassed = 3
+
+func passedListeners() ([]net.Listener, error) {
+	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	if count == "" || pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return nil, fmt.Errorf("LISTEN_FDS: %w", err)
+	}
+	var ls []net.Listener
+	for fd := firstPassed; fd < firstPassed+n; fd++ {
+		f := os.NewFile(uintptr(fd), "LISTEN_FD_"+strconv.Itoa(fd))
+		l, err := net.FileListener(f)
+		_ = f.Close() // l has its own
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
+// notify tells systemd about the state of the service (sd_notify(3)), if it asks
+// to be told.
+func notify(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	conn, err := net.Dial("unixgram", path)
+	if err != nil {
+		return // it only means that nobody listens any more
+	}
+	_, _ = conn.Write([]byte(state))
+	_ = conn.Close()
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/server/sign"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	inetd := asksForInetd(args)
+	var conn *os.File
+	if inetd {
+		var err error
+		if conn, err = takeDescriptors(); err != nil {
+			return exitFailure // there is nobody to tell, and nowhere
+		}
+	}
+	opts, err := parseOptions(args)
+	if err == nil && opts.version {
+		fmt.Println("gss-server", version())
+		return exitOK
+	}
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Print(help())
+		return exitOK
+	}
+	log, reopen, logErr := openLog(opts, inetd)
+	switch {
+	case err != nil:
+		report(log, inetd, err)
+		return exitUsage
+	case logErr != nil:
+		report(log, inetd, fmt.Errorf("opening the log file: %w", logErr))
+		return exitFailure
+	}
+	if err := serve(opts, log, reopen, conn); err != nil {
+		report(log, inetd, err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// errReported stands for a failure that has its log record already.
+var errReported = errors.New("session failed")
+
+// serve acquires the credentials, then listens or takes the connection, and
+// serves until it is over.
+func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+
+	kerberos, cred, err := acquire(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
+	}
+	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
+
+	acceptor, err := negotiated(kerberos, opts.mechanism)
+	if err != nil {
+		return err
+	}
+	service, err := sign.New(sign.Config{
+		Acceptor:             acceptor,
+		LocalName:            kerberos.LocalName,
+		AllowUnauthenticated: opts.allowUnauthenticated,
+		MaxMessage:           opts.maxMessage,
+		Output:               output(opts),
+		Verbose:              opts.verbose,
+		Import:               importer(opts),
+	})
+	if err != nil {
+		return err
+	}
+	config := opts.server
+	config.Service = service
+	config.Log = log
+	srv, err := server.New(config)
+	if err != nil {
+		return err
+	}
+	defer onHangup(log, reopen)()
+
+	if opts.inetd {
+		c, err := inetdConn(conn)
+		if err != nil {
+			return err
+		}
+		return reported(srv.ServeConn(ctx, c))
+	}
+	listeners, err := listen(opts)
+	if err != nil {
+		return err
+	}
+	for _, l := range listeners {
+		if log != nil {
+			log.WithFields(logrus.Fields{"address": l.Addr().String(), "service": opts.service}).Info("listening")
+		}
+	}
+	fmt.Fprintln(os.Stderr, "starting...")
+	notify("READY=1")
+	defer notifyStop(ctx)()
+	if opts.once {
+		return reported(srv.RunOnce(ctx, listeners...))
+	}
+	return srv.Run(ctx, listeners...)
+}
+
+// notifyStop tells systemd when ctx ends. The function it returns sees to it
+// that this was done before the program ends.
+func notifyStop(ctx context.Context) (wait func()) {
+	told := make(chan struct{})
+	notYet := context.AfterFunc(ctx, func() {
+		defer close(told)
+		notify("STOPPING=1")
+	})
+	return func() {
+		if !notYet() {
+			<-told
+		}
+	}
+}
+
+// importer is what imports contexts with -export, nil without.
+func importer(opts options) func([]byte) (gss.Context, error) {
+	if !opts.export {
+		return nil
+	}
+	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
+}
+
+// reported marks a session's failure as logged by the server.
+func reported(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); err == nil || ok && op.Op == "accept" {
+		return err
+	}
+	return errReported
+}
+
+// report says what failed, and what to do about it where that is known: on
+// standard error, or in inetd mode, where that is the peer, in the log.
+func report(log *logrus.Logger, inetd bool, err error) {
+	if err == errReported {
+		return
+	}
+	hint := ""
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		hint = hinted.hint
+	} else if status, ok := errors.AsType[*gss.Error](err); ok {
+		hint = status.Hint
+	}
+	if inetd {
+		if log == nil {
+			return
+		}
+		entry := logrus.NewEntry(log)
+		if hint != "" {
+			entry = entry.WithField("hint", hint)
+		}
+		entry.Error(err)
+		return
+	}
+	fmt.Fprintf(os.Stderr, "gss-server: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(os.Stderr, "hint: %s\n", hint)
+	}
+}
+
+// output is where the lines go that MIT's gss-server prints: nowhere, and so
+// they are not even made, in inetd mode and when standard output is the null
+// device.
+func output(opts options) io.Writer {
+	if opts.inetd {
+		return nil
+	}
+	if out, err := os.Stdout.Stat(); err == nil {
+		if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(out, null) {
+			return nil
+		}
+	}
+	return os.Stdout
+}
+
+// onHangup reopens the log file at every SIGHUP until the function it returns is
+// called.
+func onHangup(log *logrus.Logger, reopen func() error) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangup:
+			case <-done:
+				return
+			}
+			if err := reopen(); err != nil {
+				log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+	}
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/token"
+)
+
+// options are what the command line says.
+type options struct {
+	service string
+
+	port    uint16
+	portSet bool
+	listen  string
+	inetd   bool
+	once    bool
+
+	mech      string
+	mechanism gss.OID // that mech names; empty: all
+	keytab    string
+
+	allowUnauthenticated bool
+	verbose              bool
+	logFile              string
+	logFormat            string
+
+	server     server.Config
+	maxMessage int
+
+	export  bool
+	iakerb  bool // of a later version
+	version bool
+}
+
+// A hintedError says what is wrong and what to do about it.
+type hintedError struct {
+	what string
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.what }
+
+const seeHelp = `"gss-server --help" lists the options`
+
+func (o *options) flags() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("gss-server", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.SetInterspersed(false)
+	fs.Usage = func() {}
+	fs.Uint16Var(&o.port, "port", 4444, "listen on this TCP `port` of all addresses; 0: a free one")
+	fs.StringVar(&o.listen, "listen", "", "listen on `host:port` instead")
+	fs.BoolVar(&o.inetd, "inetd", false, "serve the one connection on descriptor 0, for inetd, xinetd and systemd")
+	fs.BoolVar(&o.once, "once", false, "serve one connection, then exit with its result")
+	fs.StringVar(&o.mech, "mech", "", "accept this `mechanism` only: a name, 1.2.3 or { 1 2 3 }; the default is recommended")
+	fs.StringVar(&o.keytab, "keytab", "", "take the service's keys from this `file` (default KRB5_KTNAME, krb5.conf)")
+	fs.BoolVar(&o.allowUnauthenticated, "allow-unauthenticated", false, "print the messages of clients without a context, too")
+	fs.BoolVar(&o.verbose, "verbose", false, "show every token's size and bytes, log more")
+	fs.StringVar(&o.logFile, "logfile", "", "append log records to this `file`; - is standard error (default -; syslog with -inetd)")
+	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
+	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
+	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`")
+	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` to establish a context")
+	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
+	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
+	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
+	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
+	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
+	fs.BoolVar(&o.version, "version", false, "print the version")
+	return fs
+}
+
+func help() string {
+	return `Usage: gss-server [options] service
+
+Accepts connections, establishes a GSS-API context with each client, prints the
+messages it receives, and answers each with its MIC. service is a host-based
+service, as service@host; without @host any key of that service will do.
+
+Options (a single dash does, too):
+` + new(options).flags().FlagUsagesWrapped(80) + `
+Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
+log file. Exit status: 0 it did what it was asked to; 1 it could not, or, with
+-once and -inetd, the session failed; 2 the command line is wrong.
+
+Examples:
+  gss-server host@server.example
+  gss-server -port 5555 -verbose -logfile /var/log/gss-server.log host
+  gss-server --keytab /etc/gss/service.keytab --log-format json host@server.example
+
+  inetd.conf:
+  4444 stream tcp nowait nobody /usr/local/bin/gss-server gss-server -inetd host@server.example
+`
+}
+
+// asksForInetd looks for -inetd before anything else is known: from then on
+// nothing may be written to descriptors 1 and 2, not even that an option is
+// wrong.
+func asksForInetd(args []string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return strings.TrimLeft(a, "-") == "inetd" && strings.HasPrefix(a, "-")
+	})
+}
+
+// parseOptions reads the command line. Its errors are [*hintedError], or
+// [pflag.ErrHelp].
+func parseOptions(args []string) (options, error) {
+	var o options
+	fs := o.flags()
+	args, err := twoDashes(fs, args)
+	if err != nil {
+		return o, err
+	}
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return o, err
+		}
+		return o, &hintedError{what: err.Error(), hint: seeHelp}
+	}
+	o.portSet = fs.Changed("port")
+	if o.version {
+		return o, nil
+	}
+	return o, o.check(fs)
+}
+
+func (o *options) check(fs *pflag.FlagSet) error {
+	switch {
+	case o.iakerb:
+		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
+	case fs.NArg() == 0:
+		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
+	case fs.NArg() > 1:
+		return extraArguments(fs.Args())
+	case fs.Changed("port") && fs.Changed("listen"):
+		return &hintedError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
+	case o.logFormat != "text" && o.logFormat != "json":
+		return &hintedError{what: fmt.Sprintf("--log-format %q: known are text and json", o.logFormat), hint: seeHelp}
+	case o.inetd && o.logFile == "-":
+		return &hintedError{what: "-logfile -: standard error is the client with -inetd", hint: "give a file, or leave it out for syslog"}
+	case o.maxMessage == 0:
+		return &hintedError{what: "--max-message 0 leaves no room for any message", hint: seeHelp}
+	}
+	for _, name := range []string{"max-connections", "max-message", "handshake-timeout", "message-timeout", "idle-timeout", "grace"} {
+		if v := fs.Lookup(name).Value.String(); strings.HasPrefix(v, "-") || v == "0" || v == "0s" {
+			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
+		}
+	}
+	o.service = fs.Arg(0)
+	if o.mech == "" {
+		return nil
+	}
+	return o.checkMechanism()
+}
+
+// checkMechanism refuses what cannot be accepted.
+func (o *options) checkMechanism() error {
+	oid, err := gss.ParseMechanism(o.mech)
+	switch {
+	case err != nil:
+		return &hintedError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
+	case oid == gss.MechKrb5 || oid == gss.MechSPNEGO:
+		o.mechanism = oid
+		return nil
+	case oid == gss.MechIAKERB:
+		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
+	default:
+		return &hintedError{
+			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s) and %s (%s)", o.mech, oid,
+				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO),
+			hint: "leave -mech out: the default mechanism is recommended",
+		}
+	}
+}
+
+func extraArguments(args []string) error {
+	e := &hintedError{what: fmt.Sprintf("unexpected arguments after the service name: %s", strings.Join(args[1:], " "))}
+	if strings.HasPrefix(args[1], "-") {
+		e.hint = "options go before the service name"
+	} else {
+		e.hint = `the service name is all that gss-server takes; host, service and message are for the client: gss-client HOST SERVICE "MESSAGE"`
+	}
+	return e
+}
+
+// twoDashes writes the long options that Sun's and MIT's programs spell with one
+// dash as pflag knows them. Options end before the service name or at "--".
+func twoDashes(fs *pflag.FlagSet, args []string) ([]string, error) {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if arg == "-" || arg == "--" || !strings.HasPrefix(arg, "-") {
+			return append(out, args[i:]...), nil
+		}
+		option := strings.TrimPrefix(arg[1:], "-")
+		name, _, hasValue := strings.Cut(option, "=")
+		if name == "help" || name == "h" {
+			return nil, pflag.ErrHelp
+		}
+		flag := fs.Lookup(name)
+		if flag == nil {
+			return nil, &hintedError{what: "unknown option " + arg, hint: seeHelp}
+		}
+		out = append(out, "--"+option)
+		if takesValue := flag.NoOptDefVal == ""; takesValue && !hasValue && i+1 < len(args) {
+			i++
+			out = append(out, args[i])
+		}
+	}
+	return out, nil
+}

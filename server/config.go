@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// A Service speaks with the peer of one session. Serve returns when the session
+// is over: nil when it ended as the protocol has it, the reason otherwise. The
+// server closes the connection afterwards. Many goroutines call Serve at once.
+//
+// ctx ends when the server's grace time is over; the session's reads and writes
+// fail from then on, so a service that does nothing but these need not look.
+type Service interface {
+	Serve(ctx context.Context, s *Session) error
+}
+
+// Defaults of a [Config].
+const (
+	DefaultMaxConnections   = 10000
+	DefaultHandshakeTimeout = 30 * time.Second
+	DefaultMessageTimeout   = time.Minute
+	DefaultIdleTimeout      = 5 * time.Minute // MIT's sample programs have 300 s for every read
+	DefaultGrace            = 5 * time.Second // containers are killed 10 s after they were asked to stop
+)
+
+// A Config says what a [Server] serves and how much it bears. Service is
+// required; zero elsewhere means the default.
+type Config struct {
+	Service Service
+
+	MaxConnections   int           // connections at once; further ones are closed as they come
+	HandshakeTimeout time.Duration // from the connection until [Session.Established]
+	MessageTimeout   time.Duration // from a message's first byte until its answer is written
+	IdleTimeout      time.Duration // between an answer and the next message's first byte
+	Grace            time.Duration // for running exchanges, once told to stop
+
+	Log *logrus.Logger // nil: no log
+}
+
+// withDefaults gives the config completed, or what is wrong with it.
+func (cfg Config) withDefaults() (Config, error) {
+	if cfg.Service == nil {
+		return cfg, errors.New("server: no service")
+	}
+	if cfg.MaxConnections < 0 {
+		return cfg, fmt.Errorf("server: %d connections at most", cfg.MaxConnections)
+	}
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = DefaultMaxConnections
+	}
+	for _, d := range []struct {
+		what  string
+		value *time.Duration
+		def   time.Duration
+	}{
+		{"handshake timeout", &cfg.HandshakeTimeout, DefaultHandshakeTimeout},
+		{"message timeout", &cfg.MessageTimeout, DefaultMessageTimeout},
+		{"idle timeout", &cfg.IdleTimeout, DefaultIdleTimeout},
+		{"grace time", &cfg.Grace, DefaultGrace},
+	} {
+		if *d.value < 0 {
+			return cfg, fmt.Errorf("server: negative %s: %s", d.what, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	return cfg, nil
+}

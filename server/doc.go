@@ -1,0 +1,16 @@
+// Package server is the engine of the daemons: it accepts connections, bounds
+// them in number and time, drains them when it is told to stop, and logs how
+// each one ended. It knows nothing of what is said on a connection; that is a
+// [Service]'s, such as package sign below this one.
+//
+// # How the data flows
+//
+//	Server.Run ─ accept ─→ Session ──→ Service.Serve
+//	    │   (bound, back-off)  │ Read, Write: deadlines of the session's stage
+//	    │                      │ Established, Done: which stage it is in
+//	    └─ drain ──────────────┘ idle sessions at once, the others after their exchange
+//
+// A session's stages are the handshake, waiting for a message, and the message
+// and its answer. Each has its own time limit, and all of a handshake its limit
+// in bytes, since nobody knows yet who sends them.
+package server

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"net"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+func (srv *Server) logOpen(s *Session) {
+	if srv.cfg.Log == nil {
+		return
+	}
+	s.fields = logrus.Fields{"conn": s.id, "peer": s.conn.RemoteAddr().String()}
+	s.Log(logrus.DebugLevel, "connection accepted")
+}
+
+func (srv *Server) logEnd(s *Session, err error) {
+	if s.fields == nil {
+		return
+	}
+	s.fields["messages"] = s.messages
+	s.fields["duration"] = time.Since(s.started).Round(time.Microsecond).String()
+	switch {
+	case err != nil:
+		s.fields[logrus.ErrorKey] = err.Error()
+		s.Log(logrus.WarnLevel, "session failed")
+	case s.cut:
+		s.Log(logrus.InfoLevel, "session closed by shutdown")
+	default:
+		s.Log(logrus.InfoLevel, "session ended")
+	}
+}
+
+func (srv *Server) logAcceptError(err error, wait time.Duration) {
+	if srv.cfg.Log != nil {
+		srv.cfg.Log.WithError(err).WithField("retry_in", wait.String()).Error("cannot accept connections")
+	}
+}
+
+func (srv *Server) logRefusals(conn net.Conn, n int) {
+	if srv.cfg.Log != nil {
+		srv.cfg.Log.WithFields(logrus.Fields{
+			"limit": srv.cfg.MaxConnections, "refused": n, "peer": conn.RemoteAddr().String(),
+		}).Warn("too many connections, refused")
+	}
+}
+
+func (srv *Server) logDrain(running int) {
+	if srv.cfg.Log != nil {
+		srv.cfg.Log.WithField("running", running).Info("shutting down")
+	}
+}
+
+func (srv *Server) logCutOff(n int) {
+	if srv.cfg.Log != nil {
+		srv.cfg.Log.WithField("sessions", n).Warn("grace time over, closing the sessions that are left")
+	}
+}

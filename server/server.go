@@ -1,0 +1,174 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Server serves connections until it is told to stop, once: a stopped server
+// serves no more. Its methods may be called by many goroutines.
+type Server struct {
+	cfg Config
+
+	ctx      context.Context // of the services; ends with the grace time
+	end      context.CancelFunc
+	draining atomic.Bool // set under mu
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+	empty    chan struct{} // closed when draining and no session is left
+	lastID   uint64
+	refusals refusals
+}
+
+// New returns a server with a copy of the config, or an error if a field of it
+// is out of range.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	srv := &Server{cfg: cfg, sessions: make(map[*Session]struct{}), empty: make(chan struct{})}
+	srv.ctx, srv.end = context.WithCancel(context.Background())
+	return srv, nil
+}
+
+// Run serves the connections of the listeners until ctx ends, then drains: no
+// connection is accepted any more, idle sessions are closed, the others when
+// their exchange is over, and what is left after the grace time. It closes the
+// listeners. It returns nil after it was told to stop, and the error of a
+// listener that failed for good.
+func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	var sessions sync.WaitGroup
+	err := srv.accept(ctx, listeners, func(conn net.Conn) (more bool) {
+		if s := srv.open(conn); s != nil {
+			sessions.Go(func() { _ = srv.serve(s) }) // logged there
+		}
+		return true
+	})
+	srv.drain()
+	sessions.Wait()
+	return err
+}
+
+// RunOnce serves the first connection that comes to one of the listeners and
+// returns how it ended, as [Server.ServeConn] does. It closes the listeners. It
+// returns nil if ctx ends before any connection comes.
+func (srv *Server) RunOnce(ctx context.Context, listeners ...net.Listener) error {
+	first := make(chan net.Conn, 1)
+	err := srv.accept(ctx, listeners, func(conn net.Conn) (more bool) {
+		select {
+		case first <- conn:
+		default:
+			_ = conn.Close() // came to another listener at the same moment
+		}
+		return false
+	})
+	select {
+	case conn := <-first:
+		return srv.ServeConn(ctx, conn)
+	default:
+		return err
+	}
+}
+
+// ServeConn serves one connection, closes it, and returns what the service
+// returned. When ctx ends the server drains.
+func (srv *Server) ServeConn(ctx context.Context, conn net.Conn) error {
+	s := srv.open(conn)
+	if s == nil {
+		return ErrShutdown
+	}
+	defer context.AfterFunc(ctx, srv.drain)()
+	return srv.serve(s)
+}
+
+// open registers a session for the connection. If there is no room for it or
+// the server is draining, it closes the connection and returns nil.
+func (srv *Server) open(conn net.Conn) *Session {
+	now := time.Now()
+	srv.mu.Lock()
+	full := len(srv.sessions) >= srv.cfg.MaxConnections
+	if full || srv.draining.Load() {
+		var report int
+		if full {
+			report = srv.refusals.add(now)
+		}
+		srv.mu.Unlock()
+		_ = conn.Close()
+		if report > 0 {
+			srv.logRefusals(conn, report)
+		}
+		return nil
+	}
+	srv.lastID++
+	s := &Session{srv: srv, conn: conn, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
+	srv.sessions[s] = struct{}{}
+	srv.mu.Unlock()
+	return s
+}
+
+// serve runs the service on the session and closes it.
+func (srv *Server) serve(s *Session) error {
+	srv.logOpen(s)
+	err := s.conn.SetDeadline(s.started.Add(srv.cfg.HandshakeTimeout))
+	if err != nil {
+		err = s.explain(err)
+	} else {
+		err = srv.cfg.Service.Serve(srv.ctx, s)
+	}
+	if errors.Is(err, ErrShutdown) {
+		err = nil // it was idle, or it was cut off and drain says so
+		s.cut = true
+	}
+	s.close(err)
+	srv.logEnd(s, err)
+
+	srv.mu.Lock()
+	delete(srv.sessions, s)
+	if srv.draining.Load() && len(srv.sessions) == 0 {
+		close(srv.empty)
+	}
+	srv.mu.Unlock()
+	return err
+}
+
+// drain ends all sessions: idle ones at once, others when they become idle, all
+// after the grace time.
+func (srv *Server) drain() {
+	srv.mu.Lock()
+	if srv.draining.Swap(true) {
+		srv.mu.Unlock()
+		return
+	}
+	running := 0
+	for s := range srv.sessions {
+		if !s.closeIdle() {
+			running++
+		}
+	}
+	if len(srv.sessions) == 0 {
+		close(srv.empty)
+	}
+	srv.mu.Unlock()
+	srv.logDrain(running)
+
+	grace := time.NewTimer(srv.cfg.Grace)
+	defer grace.Stop()
+	select {
+	case <-srv.empty:
+	case <-grace.C:
+		srv.mu.Lock()
+		for s := range srv.sessions {
+			s.abort()
+		}
+		n := len(srv.sessions)
+		srv.mu.Unlock()
+		srv.logCutOff(n)
+	}
+	srv.end()
+}

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// maxHandshakeBytes bounds what is read before the peer has proved who it
+	// is. Tokens with large authorization data reach 64 KiB; this is room for
+	// a few of them.
+	maxHandshakeBytes = 256 << 10
+
+	// A session that failed is closed in two steps, so that a reset does not
+	// destroy what the peer was told last: the sending side at once, the rest
+	// when the peer has closed, has sent this much more, or this time is over.
+	lingerBytes = 64 << 10
+	lingerTime  = time.Second
+)
+
+var (
+	// ErrShutdown is what reads and writes of a session give after it was
+	// closed because the server stops.
+	ErrShutdown = errors.New("the server is shutting down")
+
+	// ErrHandshakeTooLong says that the peer sent more than any handshake needs.
+	ErrHandshakeTooLong = fmt.Errorf("handshake is longer than %d bytes", maxHandshakeBytes)
+)
+
+// A session is idle before its first byte and from Done to the next message's
+// first byte. Only then does drain close it.
+const (
+	idle int32 = iota
+	running
+	closed
+)
+
+// A Session is one connection being served. It is an io.ReadWriter whose reads
+// and writes are bounded by the time limit of the session's stage. Only the
+// goroutine that serves it uses it.
+type Session struct {
+	srv      *Server
+	conn     net.Conn
+	id       uint64
+	started  time.Time
+	state    atomic.Int32
+	unproved int  // bytes that may still be read before Established
+	proved   bool // Established was called
+	begun    bool // something has been read
+	awaiting bool // no byte of the next message has been read yet
+	acks     quickACKer
+	messages int
+	cut      bool // ended by the server's stop
+	fields   logrus.Fields
+}
+
+// Read reads from the peer. It fails with [ErrHandshakeTooLong], with an error
+// that is [os.ErrDeadlineExceeded] and says which limit was passed, with
+// [ErrShutdown], or as the connection does.
+func (s *Session) Read(p []byte) (int, error) {
+	if !s.proved {
+		if s.unproved == 0 {
+			return 0, ErrHandshakeTooLong
+		}
+		p = p[:min(len(p), s.unproved)]
+	}
+	if s.state.Load() == closed {
+		return 0, ErrShutdown
+	}
+	if s.awaiting {
+		if err := s.conn.SetReadDeadline(time.Now().Add(s.srv.cfg.IdleTimeout)); err != nil {
+			return 0, s.explain(err)
+		}
+	} else if s.begun {
+		s.acks.ask(s.conn)
+	}
+	n, err := s.conn.Read(p)
+	if !s.proved {
+		s.unproved -= n
+	}
+	if n > 0 {
+		if !s.start() {
+			return 0, ErrShutdown
+		}
+		s.begun = true
+	}
+	if err != nil {
+		err = s.explain(err)
+	}
+	if n > 0 && s.awaiting {
+		s.awaiting = false
+		if derr := s.conn.SetDeadline(time.Now().Add(s.srv.cfg.MessageTimeout)); derr != nil && err == nil {
+			err = s.explain(derr)
+		}
+	}
+	return n, err
+}
+
+// Write writes to the peer. It fails as Read does.
+func (s *Session) Write(p []byte) (int, error) {
+	n, err := s.conn.Write(p)
+	if err != nil {
+		err = s.explain(err)
+	}
+	return n, err
+}
+
+// Established ends the handshake: the peer is known, or need not be. Messages
+// follow.
+func (s *Session) Established() {
+	s.proved = true
+	s.awaiting = true
+}
+
+// Done ends an exchange: the message has been answered, the next one is waited
+// for. A server that stops does not wait for it.
+func (s *Session) Done() {
+	s.messages++
+	s.awaiting = true
+	s.state.CompareAndSwap(running, idle)
+	if s.srv.draining.Load() {
+		s.state.CompareAndSwap(idle, closed)
+	}
+}
+
+// RemoteAddr is the peer's address.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// Logs reports whether records of the level are wanted. Who asks first spends
+// nothing on making what nobody reads.
+func (s *Session) Logs(level logrus.Level) bool {
+	return s.srv.cfg.Log != nil && s.srv.cfg.Log.IsLevelEnabled(level)
+}
+
+// Note adds a field to all further log records of the session.
+func (s *Session) Note(key string, value any) {
+	if s.fields != nil {
+		s.fields[key] = value
+	}
+}
+
+// Log writes a log record with the session's fields.
+func (s *Session) Log(level logrus.Level, what string) {
+	if s.Logs(level) {
+		s.srv.cfg.Log.WithFields(s.fields).Log(level, what)
+	}
+}
+
+// start leaves the idle state, unless drain was faster.
+func (s *Session) start() bool {
+	return s.state.CompareAndSwap(idle, running) || s.state.Load() == running
+}
+
+// closeIdle closes an idle session and reports whether it was idle.
+func (s *Session) closeIdle() bool {
+	if !s.state.CompareAndSwap(idle, closed) {
+		return s.state.Load() == closed
+	}
+	_ = s.conn.Close() // the session's goroutine sees it
+	return true
+}
+
+// abort closes the session whatever it does.
+func (s *Session) abort() {
+	s.state.Store(closed)
+	_ = s.conn.Close() // the session's goroutine sees it
+}
+
+// explain says what stands behind an error of the connection.
+func (s *Session) explain(err error) error {
+	if s.state.Load() == closed {
+		return ErrShutdown
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	switch cfg := &s.srv.cfg; {
+	case !s.proved:
+		return fmt.Errorf("handshake not finished within %s: %w", cfg.HandshakeTimeout, os.ErrDeadlineExceeded)
+	case s.awaiting:
+		return fmt.Errorf("no message for %s: %w", cfg.IdleTimeout, os.ErrDeadlineExceeded)
+	default:
+		return fmt.Errorf("message and answer not finished within %s: %w", cfg.MessageTimeout, os.ErrDeadlineExceeded)
+	}
+}
+
+// close closes the connection of a session that ended with err.
+func (s *Session) close(err error) {
+	half, ok := s.conn.(interface{ CloseWrite() error })
+	if ok && err != nil && s.state.Load() == running && half.CloseWrite() == nil &&
+		s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, s.conn, lingerBytes) // the peer has been told; what it still says is not read
+	}
+	_ = s.conn.Close() // nothing unsent is left
+}
