@@ -122,6 +122,23 @@ func TestIAKERBTimeout(t *testing.T) {
 	}
 }
 
+// TestIAKERBClock initiates where the clock is ten minutes fast: the KDC's is
+// learnt by way of the acceptor.
+func TestIAKERBClock(t *testing.T) {
+	s := newSetup(t)
+	i, err := krb5.NewIAKERBInitiator(krb5.IAKERBInitiatorConfig{
+		Name:     gss.UserName("alice"),
+		Password: "secret",
+		Profile:  farProfile(t, "TEST.EXAMPLE"),
+		Time:     func() time.Time { return time.Now().Add(10 * time.Minute) },
+	})
+	must(t, err)
+	for range 2 {
+		ic, ac := pair(t, i, s.iakerbAcceptor(t), gss.Request{Target: gss.HostService(service)})
+		exchange(t, ic, ac)
+	}
+}
+
 // TestIAKERBConcurrent initiates many contexts with one initiator, of which
 // several find no ticket-granting ticket yet.
 func TestIAKERBConcurrent(t *testing.T) {
