@@ -199,11 +199,17 @@ func (c *Credential) acquireByPassword(ctx context.Context, kc *kdc.Client, clie
 	if cfg.Cache != nil || cfg.ClientKeytab != nil {
 		return failure(errors.New("both Password and Cache or ClientKeytab are set: a password leaves no cache behind"))
 	}
-	tgt, err := kc.AS(ctx, kdcPrincipal(client), kdc.Password(cfg.Password), kdc.ASOptions{})
+	c.cache, c.private, c.client = NewMemoryCache(), true, client
+	return c.initialTicket(ctx, kc, kdc.Password(cfg.Password))
+}
+
+// initialTicket gets the ticket-granting ticket of the credential's client by a
+// password and makes it the cache's content. The KDC may correct the client.
+func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password kdc.Secret) error {
+	tgt, err := kc.AS(ctx, kdcPrincipal(c.client), password, kdc.ASOptions{})
 	if err != nil {
 		return kdcError(err)
 	}
-	c.cache, c.private = NewMemoryCache(), true
 	c.client = ccachePrincipal(tgt.Client)
 	err = c.cache.store.Replace(&ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})
 	if err != nil {

@@ -73,6 +73,9 @@ func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache
 // cachedTicket finds a ticket in the cache for one of servers, and says whether
 // it is for the first of them.
 func (i *Initiator) cachedTicket(content *ccache.Cache, servers []kdc.Principal, now time.Time) (ticket *ccache.Credential, first bool) {
+	if i.fresh {
+		return nil, false
+	}
 	for n, server := range servers {
 		want := ccachePrincipal(server)
 		if want.Realm == "" {
@@ -140,6 +143,9 @@ func (i *Initiator) fetchTicket(ctx context.Context, content *ccache.Cache, foun
 		return nil, err
 	}
 	entry := cacheEntry(ticket)
+	if i.fresh {
+		return &entry, nil
+	}
 	kept := entry
 	if asked.Realm == "" && entry.Server.Realm != i.cred.client.Realm {
 		kept.Server = ccachePrincipal(asked) // where the next one looks: see referredTicket
