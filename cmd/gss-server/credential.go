@@ -22,7 +22,7 @@ func acquire(ctx context.Context, opts options) (*krb5.Acceptor, *krb5.Credentia
 	if err != nil {
 		return nil, nil, err
 	}
-	acceptor, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	acceptor, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred, Bindings: opts.tls.bindings})
 	if err != nil {
 		_ = cred.Release() // it holds nothing that could fail to be released
 		return nil, nil, err

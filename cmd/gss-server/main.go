@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/server/echo"
 	"github.com/countersign-go/countersign/server/sign"
 )
 
@@ -72,31 +73,30 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	acceptor, cred, err := acquire(ctx, opts)
+	byName, release, err := newServices(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
+		return err
 	}
-	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
-
-	service, err := sign.New(sign.Config{
-		Acceptor:             acceptor,
-		LocalName:            acceptor.LocalName,
-		AllowUnauthenticated: opts.allowUnauthenticated,
-		MaxMessage:           opts.maxMessage,
-		Output:               output(opts),
-		Verbose:              opts.verbose,
-	})
+	defer release()
+	policy, err := opts.tlsPolicy(log)
 	if err != nil {
 		return err
 	}
 	config := opts.server
-	config.Service = service
+	config.Service = byName["sign"]
 	config.Log = log
 	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	defer onHangup(log, reopen)()
+	defer onHangup(func() {
+		if err := reopen(); err != nil {
+			log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
+		}
+		if policy != nil {
+			policy.Reload()
+		}
+	})()
 
 	if opts.inetd {
 		c, err := inetdConn(conn)
@@ -105,14 +105,24 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		return reported(srv.ServeConn(ctx, c))
 	}
-	listeners, err := listen(opts)
+	open, err := listen(opts)
 	if err != nil {
 		return err
 	}
-	for _, l := range listeners {
+	var listeners []net.Listener
+	for _, l := range open {
 		if log != nil {
-			log.WithFields(logrus.Fields{"address": l.Addr().String(), "service": opts.service}).Info("listening")
+			service := opts.service
+			if l.endpoint.service != "sign" {
+				service = l.endpoint.service
+			}
+			log.WithFields(logrus.Fields{"address": l.Addr().String(), "transport": l.endpoint.transport, "service": service}).Info("listening")
 		}
+		transport := l.Listener
+		if l.endpoint.transport == "tls" {
+			transport = policy.Listen(transport)
+		}
+		listeners = append(listeners, &server.Listener{Listener: transport, Service: byName[l.endpoint.service]})
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
@@ -121,6 +131,33 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		return reported(srv.RunOnce(ctx, listeners...))
 	}
 	return srv.Run(ctx, listeners...)
+}
+
+// newServices makes the services that are asked for. release gives back what
+// they hold.
+func newServices(ctx context.Context, opts options) (byName map[string]server.Service, release func(), err error) {
+	byName = map[string]server.Service{"echo": echo.New(echo.Config{Output: output(opts)})}
+	if !opts.signs() {
+		return byName, func() {}, nil
+	}
+	acceptor, cred, err := acquire(ctx, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
+	}
+	release = func() { _ = cred.Release() } // an acceptor's holds nothing that could fail
+	byName["sign"], err = sign.New(sign.Config{
+		Acceptor:             acceptor,
+		LocalName:            acceptor.LocalName,
+		AllowUnauthenticated: opts.allowUnauthenticated,
+		MaxMessage:           opts.maxMessage,
+		Output:               output(opts),
+		Verbose:              opts.verbose,
+	})
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return byName, release, nil
 }
 
 // reported marks a session's failure as logged by the server.
@@ -175,9 +212,8 @@ func output(opts options) io.Writer {
 	return os.Stdout
 }
 
-// onHangup reopens the log file at every SIGHUP until the function it returns is
-// called.
-func onHangup(log *logrus.Logger, reopen func() error) (stop func()) {
+// onHangup calls the function at every SIGHUP until the one it returns is called.
+func onHangup(react func()) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	done := make(chan struct{})
@@ -185,11 +221,9 @@ func onHangup(log *logrus.Logger, reopen func() error) (stop func()) {
 		for {
 			select {
 			case <-hangup:
+				react()
 			case <-done:
 				return
-			}
-			if err := reopen(); err != nil {
-				log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
 			}
 		}
 	}()

@@ -17,11 +17,12 @@ import (
 type options struct {
 	service string
 
-	port    uint16
-	portSet bool
-	listen  string
-	inetd   bool
-	once    bool
+	port     uint16
+	portSet  bool
+	listen   []string
+	listenOn []endpoint
+	inetd    bool
+	once     bool
 
 	mech   string
 	keytab string
@@ -33,6 +34,8 @@ type options struct {
 
 	server     server.Config
 	maxMessage int
+
+	tls tlsOptions
 
 	export, iakerb bool // of a later version
 	version        bool
@@ -54,7 +57,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.SetInterspersed(false)
 	fs.Usage = func() {}
 	fs.Uint16Var(&o.port, "port", 4444, "listen on this TCP `port` of all addresses; 0: a free one")
-	fs.StringVar(&o.listen, "listen", "", "listen on `host:port` instead")
+	fs.StringArrayVar(&o.listen, "listen", nil, "listen there instead, any number of times: a `URL`, as below, or host:port")
 	fs.BoolVar(&o.inetd, "inetd", false, "serve the one connection on descriptor 0, for inetd, xinetd and systemd")
 	fs.BoolVar(&o.once, "once", false, "serve one connection, then exit with its result")
 	fs.StringVar(&o.mech, "mech", "", "accept this `mechanism` only: a name, 1.2.3 or { 1 2 3 }; the default is recommended")
@@ -69,6 +72,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
+	o.tls.flags(fs)
 	fs.BoolVar(&o.export, "export", false, "export and import the context (in a later version)")
 	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
 	fs.BoolVar(&o.version, "version", false, "print the version")
@@ -77,21 +81,34 @@ func (o *options) flags() *pflag.FlagSet {
 
 func help() string {
 	return `Usage: gss-server [options] service
+       gss-server [options] --listen 'tls://:4446?service=echo' ...
 
 Accepts connections, establishes a GSS-API context with each client, prints the
 messages it receives, and answers each with its MIC. service is a host-based
-service, as service@host; without @host any key of that service will do.
+service, as service@host; without @host any key of that service will do. Where
+every listener echoes, none is given.
 
 Options (a single dash does, too):
 ` + new(options).flags().FlagUsagesWrapped(80) + `
+Listeners are written transport://host:port?service=S. Transports are tcp and
+tls; services are sign, unless another is given, and echo, which sends back what
+comes. host:port alone is tcp.
+
+Client certificates: none are asked for; report: whatever comes, the connection
+stands, and the log tells; verify: a client without a valid one is told why in a
+line of text; require: it fails the handshake. Certificates and CRLs that are
+replaced count from the next handshake on.
+
 Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
-log file. Exit status: 0 it did what it was asked to; 1 it could not, or, with
+log file and reads certificates and CRLs again. Exit status: 0 it did what it was asked to; 1 it could not, or, with
 -once and -inetd, the session failed; 2 the command line is wrong.
 
 Examples:
   gss-server host@server.example
   gss-server -port 5555 -verbose -logfile /var/log/gss-server.log host
   gss-server --keytab /etc/gss/service.keytab --log-format json host@server.example
+  gss-server --listen tls://:4445 --tls-cert server.crt --tls-key server.key \
+      --bind require host@server.example
 
   inetd.conf:
   4444 stream tcp nowait nobody /usr/local/bin/gss-server gss-server -inetd host@server.example
@@ -130,15 +147,27 @@ func parseOptions(args []string) (options, error) {
 }
 
 func (o *options) check(fs *pflag.FlagSet) error {
+	for _, text := range o.listen {
+		e, err := parseEndpoint(text)
+		if err != nil {
+			return err
+		}
+		o.listenOn = append(o.listenOn, e)
+	}
+	if err := o.checkTLS(fs); err != nil {
+		return err
+	}
 	switch {
 	case o.export:
 		return &hintedError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
 	case o.iakerb:
 		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
-	case fs.NArg() == 0:
+	case fs.NArg() == 0 && o.signs():
 		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
 	case fs.NArg() > 1:
 		return extraArguments(fs.Args())
+	case fs.NArg() == 1 && !o.signs():
+		return &hintedError{what: fmt.Sprintf("%s: no listener has the sign service", fs.Arg(0)), hint: "leave the name out, or a service=echo"}
 	case fs.Changed("port") && fs.Changed("listen"):
 		return &hintedError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
 	case o.logFormat != "text" && o.logFormat != "json":
@@ -153,11 +182,19 @@ func (o *options) check(fs *pflag.FlagSet) error {
 			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
 		}
 	}
+	if o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
+		return &hintedError{what: "dtls is not built in yet", hint: "tls:// is"}
+	}
 	o.service = fs.Arg(0)
 	if o.mech == "" {
 		return nil
 	}
 	return checkMechanism(o.mech)
+}
+
+// signs reports whether the sign service is asked for, which takes a keytab.
+func (o *options) signs() bool {
+	return o.inetd || o.any(func(e endpoint) bool { return e.service == "sign" })
 }
 
 // checkMechanism refuses what cannot be accepted.
