@@ -25,6 +25,11 @@ const (
 	exitVerified = 0
 	exitFailed   = 1
 	exitUsage    = 2
+
+	// The server's certificate was refused.
+	exitUntrusted = 3
+	exitWrongName = 4
+	exitExpired   = 5
 )
 
 func main() {
@@ -49,9 +54,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitVerified
 	}
 	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load}
-	if o.load {
+	switch {
+	case o.load:
 		err = o.runLoad(ctx, p, stderr)
-	} else {
+	case o.tls.service == "echo":
+		err = o.echo(ctx, p)
+	default:
 		err = o.run(ctx, p)
 	}
 	p.endLine() // an error has a line of its own
@@ -60,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		complain(stderr, err)
-		return exitFailed
+		return exitCode(err)
 	}
 	return exitVerified
 }
@@ -94,6 +102,10 @@ func (o *options) config(ctx context.Context, p *printer) (client.Config, error)
 		Unauthenticated: o.noauth,
 		Timeout:         o.timeout,
 		Trace:           p.trace(),
+	}
+	var err error
+	if cfg.TLS, err = o.secure(); err != nil {
+		return cfg, err
 	}
 	if o.noauth {
 		return cfg, nil

@@ -52,6 +52,8 @@ type options struct {
 	size        int
 	json        bool
 
+	tls tlsOptions
+
 	host    string
 	service string
 	msg     string
@@ -89,6 +91,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	fs.Float64Var(&o.rate, "rate", 0, "")
 	fs.IntVar(&o.size, "size", 0, "")
 	fs.BoolVar(&o.json, "json", false, "")
+	o.tls.flags(fs)
 	fs.BoolP("help", "h", false, "")
 	return fs
 }
@@ -116,6 +119,12 @@ func parse(args []string) (*options, error) {
 	}
 	if err := o.positional(rest, fs.Changed("size")); err != nil {
 		return nil, err
+	}
+	if err := o.splitURL(fs.Changed("port")); err != nil {
+		return nil, err
+	}
+	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
+		return nil, usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
 	}
 	if err := o.check(fs); err != nil {
 		return nil, err
@@ -163,6 +172,9 @@ func (o *options) positional(rest []string, madeUp bool) error {
 	if literal {
 		rest = rest[1:]
 	}
+	if o.tls.service == "echo" && len(rest) > 1 {
+		rest = append([]string{rest[0], "echo"}, rest[1:]...) // there is no service to prove to be the right one
+	}
 	if len(rest) > 3 && !literal {
 		switch rest[2] {
 		case "-f", "--f":
@@ -183,6 +195,9 @@ func (o *options) positional(rest []string, madeUp bool) error {
 	switch {
 	case len(rest) < 3:
 		missing := []string{"host", "service", "message"}[len(rest):]
+		if o.tls.service == "echo" {
+			missing = []string{"host", "message"}[len(rest):]
+		}
 		return usage("missing: "+strings.Join(missing, ", "), hintHelp)
 	case len(rest) > 3:
 		hint := "a message of several words goes in quotes"
@@ -196,9 +211,6 @@ func (o *options) positional(rest []string, madeUp bool) error {
 		return usage("the service is empty", "a service is written service@host, such as host@localhost")
 	}
 	o.host, o.service, o.msg = strings.TrimSuffix(strings.TrimPrefix(rest[0], "["), "]"), rest[1], rest[2]
-	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
-		return usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
-	}
 	return nil
 }
 
@@ -213,6 +225,9 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		}
 	}
 	if err := o.checkMechanism(); err != nil {
+		return err
+	}
+	if err := o.checkTLS(fs); err != nil {
 		return err
 	}
 	switch {
