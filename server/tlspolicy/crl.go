@@ -97,6 +97,9 @@ func parseCRL(der []byte) (*crl, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a CRL in PEM or DER form: %w", err)
 	}
+	if len(list.Raw) != len(der) {
+		return nil, fmt.Errorf("%d bytes after the CRL", len(der)-len(list.Raw))
+	}
 	for _, ext := range list.Extensions {
 		switch {
 		case ext.Id.Equal(oidDeltaCRL):
