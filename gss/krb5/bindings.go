@@ -79,11 +79,13 @@ func (a *Acceptor) checkBindings(sent [bindingsSize]byte, channel *gss.ChannelBi
 		}
 		return false, nil
 	}
-	want := hashBindings(channel)
-	if subtle.ConstantTimeCompare(sent[:], want[:]) != 1 {
-		return false, badBindings("the initiator's channel bindings are those of another channel")
+	for ; channel != nil; channel = channel.Alternative {
+		want := hashBindings(channel)
+		if subtle.ConstantTimeCompare(sent[:], want[:]) == 1 {
+			return true, nil
+		}
 	}
-	return true, nil
+	return false, badBindings("the initiator's channel bindings are those of another channel")
 }
 
 func badBindings(why string) error {
