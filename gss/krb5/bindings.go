@@ -79,7 +79,10 @@ func (a *Acceptor) checkBindings(sent [bindingsSize]byte, channel *gss.ChannelBi
 		}
 		return false, nil
 	}
-	want := hashBindings(channel)
+	want, err := hashBindings(channel)
+	if err != nil {
+		return false, err
+	}
 	if subtle.ConstantTimeCompare(sent[:], want[:]) != 1 {
 		return false, badBindings("the initiator's channel bindings are those of another channel")
 	}

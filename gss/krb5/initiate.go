@@ -75,7 +75,11 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	}
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
-	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
+	bindings, err := hashBindings(h.bindings)
+	if err != nil {
+		return nil, err
+	}
+	sum := gssChecksum{bindings: bindings, flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
 	auth := kmsg.Authenticator{
 		CRealm:       h.ticket.Client.Realm,
 		CName:        kmsg.PrincipalName{Type: h.ticket.Client.NameType, Components: h.ticket.Client.Components},
