@@ -79,7 +79,11 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	}
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
-	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
+	bindings, err := hashBindings(h.bindings)
+	if err != nil {
+		return nil, err
+	}
+	sum := gssChecksum{bindings: bindings, flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
 	if sum.extensions, err = h.finished(); err != nil {
 		return nil, err
 	}
