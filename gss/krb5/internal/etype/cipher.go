@@ -2,7 +2,6 @@ package etype
 
 import (
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -13,9 +12,9 @@ import (
 // section 3, encrypt and decrypt with a fresh cipher state). It is safe for
 // concurrent use. It prints as its enctype, without keys.
 type Cipher struct {
-	p     *Profile
-	block cipher.Block // under Ke
-	mac   macKey       // Ki
+	p   *Profile
+	cbc cbcKey // Ke
+	mac macKey // Ki
 }
 
 // NewCipher derives the keys for usage from a protocol key of KeySize bytes;
@@ -53,15 +52,16 @@ func (d *deriver) cipher(usage uint32) (*Cipher, error) {
 
 // newCipher makes a Cipher of derived keys.
 func (p *Profile) newCipher(ke, ki []byte) (*Cipher, error) {
-	block, err := aes.NewCipher(ke)
-	if err != nil {
+	c := &Cipher{p: p}
+	if err := c.cbc.setKey(ke); err != nil {
 		return nil, err
 	}
 	var prefix []byte
 	if p.etm {
-		prefix = zeroBlock[:] // the IV is under the MAC (RFC 8009, section 5)
+		prefix = make([]byte, aes.BlockSize) // the IV is under the MAC (RFC 8009, section 5)
 	}
-	return &Cipher{p: p, block: block, mac: p.newMACKey(ki, prefix)}, nil
+	c.mac = p.newMACKey(ki, prefix)
+	return c, nil
 }
 
 // Overhead returns by how many bytes a ciphertext is longer than its
@@ -94,7 +94,7 @@ func (c *Cipher) SealInPlace(buf []byte, rand io.Reader) error {
 	if len(buf) < c.Overhead() {
 		return ErrTooShort
 	}
-	if c.block == nil {
+	if c.mac == nil {
 		return ErrCleared
 	}
 	if _, err := io.ReadFull(rand, buf[:aes.BlockSize]); err != nil {
@@ -114,7 +114,7 @@ func (c *Cipher) seal(buf []byte) {
 	s.begin(c.mac)
 
 	cbc := cbcLength(n)
-	iv := zeroBlock[:]
+	clear(s.iv[:])
 	// Hash block by hash block, the processor does the hash of one while it
 	// still encrypts another.
 	stride := p.hashBlock
@@ -126,7 +126,7 @@ func (c *Cipher) seal(buf []byte) {
 		if !p.etm {
 			s.hash.Write(chunk)
 		}
-		iv = cbcEncrypt(c.block, iv, chunk)
+		c.cbc.encrypt(&s.iv, chunk)
 		if p.etm {
 			s.hash.Write(chunk)
 		}
@@ -136,7 +136,7 @@ func (c *Cipher) seal(buf []byte) {
 		if !p.etm {
 			s.hash.Write(last)
 		}
-		stealEncrypt(c.block, iv, last, s)
+		c.cbc.stealEncrypt(last, s)
 		if p.etm {
 			s.hash.Write(last)
 		}
@@ -162,7 +162,7 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) < p.Overhead() {
 		return nil, ErrTooShort
 	}
-	if c.block == nil {
+	if c.mac == nil {
 		return nil, ErrCleared
 	}
 	n := len(ciphertext) - p.macSize
@@ -198,7 +198,7 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 // after the confounder, and drops the confounder. Where the MAC is over the
 // plaintext it feeds the hash.
 func (c *Cipher) decrypt(plain, body []byte, s *state) {
-	var iv chain
+	clear(s.iv[:])
 	confounder := s.short[:aes.BlockSize]
 	hash := func(b []byte) {
 		if !c.p.etm {
@@ -208,21 +208,21 @@ func (c *Cipher) decrypt(plain, body []byte, s *state) {
 	cbc := cbcLength(len(body))
 	done := 0
 	if cbc > 0 {
-		iv = cbcDecrypt(c.block, iv, confounder, body[:aes.BlockSize])
+		c.cbc.decrypt(&s.iv, confounder, body[:aes.BlockSize])
 		hash(confounder)
 		done = aes.BlockSize
 	}
 	for stride := openStride - aes.BlockSize; done < cbc; stride = openStride {
 		n := min(stride, cbc-done)
 		out := plain[done-aes.BlockSize:][:n]
-		iv = cbcDecrypt(c.block, iv, out, body[done:done+n])
+		c.cbc.decrypt(&s.iv, out, body[done:done+n])
 		hash(out)
 		done += n
 	}
 	if done == len(body) {
 		return
 	}
-	first, rest := stealDecrypt(c.block, iv, body[cbc:], s)
+	first, rest := c.cbc.stealDecrypt(body[cbc:], s)
 	hash(first)
 	hash(rest)
 	if cbc > 0 {
@@ -231,13 +231,13 @@ func (c *Cipher) decrypt(plain, body []byte, s *state) {
 	copy(plain[cbc:], rest)
 }
 
-// Clear wipes the keys as far as it can: the HMAC key is overwritten, the AES
-// key schedule, which crypto/aes owns, is left to the garbage collector. A
-// Cipher in use by another goroutine must not be cleared; a cleared one gives
-// [ErrCleared].
+// Clear wipes the keys as far as it can: an AES key schedule that crypto/aes
+// owns is left to the garbage collector. A Cipher in use by another goroutine
+// must not be cleared; a cleared one gives [ErrCleared].
 func (c *Cipher) Clear() {
+	c.cbc.clear()
 	clear(c.mac)
-	c.mac, c.block = nil, nil
+	c.mac = nil
 }
 
 // Format prints the enctype, whatever the verb.

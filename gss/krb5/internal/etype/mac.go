@@ -46,8 +46,16 @@ type state struct {
 	hash    hash.Hash
 	restore encoding.BinaryUnmarshaler // the same hash
 	sum     [sha512.Size]byte
+	iv      [aes.BlockSize]byte
+	zero    [aes.BlockSize]byte // an IV for a block by itself
 	a, b    [aes.BlockSize]byte
 	short   [64]byte
+}
+
+// zeroIV gives the initial cipher state of a message, good for one use.
+func (s *state) zeroIV() *[aes.BlockSize]byte {
+	clear(s.zero[:])
+	return &s.zero
 }
 
 func (p *Profile) take() *state {
