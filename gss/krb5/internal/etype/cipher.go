@@ -20,8 +20,9 @@ type Cipher struct {
 // NewCipher derives the keys for usage from a protocol key of KeySize bytes;
 // a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, err
 	}
 	return d.cipher(usage)
@@ -30,8 +31,9 @@ func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
 // NewCiphers is [Profile.NewCipher] for two usages of one key, for less than
 // twice the cost.
 func (p *Profile) NewCiphers(key []byte, first, second uint32) (*Cipher, *Cipher, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, nil, err
 	}
 	a, err := d.cipher(first)
@@ -42,11 +44,15 @@ func (p *Profile) NewCiphers(key []byte, first, second uint32) (*Cipher, *Cipher
 	return a, b, err
 }
 
+// maxKeySize is the length of the longest key, AES-256's.
+const maxKeySize = 32
+
 func (d *deriver) cipher(usage uint32) (*Cipher, error) {
-	ke := d.derive(usage, forEncryption, d.p.keySize)
-	defer clear(ke)
-	ki := d.derive(usage, forIntegrity, d.p.macKeySize)
-	defer clear(ki)
+	var keys [2 * maxKeySize]byte
+	defer clear(keys[:])
+	ke, ki := keys[:d.p.keySize], keys[maxKeySize:][:d.p.macKeySize]
+	d.derive(ke, usage, forEncryption)
+	d.derive(ki, usage, forIntegrity)
 	return d.p.newCipher(ke, ki)
 }
 
@@ -56,11 +62,7 @@ func (p *Profile) newCipher(ke, ki []byte) (*Cipher, error) {
 	if err := c.cbc.setKey(ke); err != nil {
 		return nil, err
 	}
-	var prefix []byte
-	if p.etm {
-		prefix = make([]byte, aes.BlockSize) // the IV is under the MAC (RFC 8009, section 5)
-	}
-	c.mac = p.newMACKey(ki, prefix)
+	c.mac = p.newMACKey(ki)
 	return c, nil
 }
 
@@ -115,30 +117,33 @@ func (c *Cipher) seal(buf []byte) {
 
 	cbc := cbcLength(n)
 	clear(s.iv[:])
+	if p.etm {
+		s.write(s.iv[:]) // the IV is under the MAC (RFC 8009, section 5)
+	}
 	// Hash block by hash block, the processor does the hash of one while it
 	// still encrypts another.
 	stride := p.hashBlock
 	if p.etm {
-		stride -= aes.BlockSize // the hash holds a zero block already
+		stride -= aes.BlockSize // the hash's block begins with the IV
 	}
 	for done := 0; done < cbc; stride = p.hashBlock {
 		chunk := body[done:min(done+stride, cbc)]
 		if !p.etm {
-			s.hash.Write(chunk)
+			s.write(chunk)
 		}
 		c.cbc.encrypt(&s.iv, chunk)
 		if p.etm {
-			s.hash.Write(chunk)
+			s.write(chunk)
 		}
 		done += len(chunk)
 	}
 	if last := body[cbc:]; len(last) > 0 {
 		if !p.etm {
-			s.hash.Write(last)
+			s.write(last)
 		}
 		c.cbc.stealEncrypt(last, s)
 		if p.etm {
-			s.hash.Write(last)
+			s.write(last)
 		}
 	}
 	copy(mac, s.finish(c.mac))
@@ -171,7 +176,8 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	defer p.put(s)
 	s.begin(c.mac)
 	if p.etm {
-		s.hash.Write(body)
+		s.write(s.zeroIV()[:])
+		s.write(body)
 		if subtle.ConstantTimeCompare(s.finish(c.mac)[:p.macSize], mac) != 1 {
 			return nil, ErrIntegrity
 		}
@@ -199,10 +205,10 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 // plaintext it feeds the hash.
 func (c *Cipher) decrypt(plain, body []byte, s *state) {
 	clear(s.iv[:])
-	confounder := s.short[:aes.BlockSize]
+	confounder := s.confounder[:]
 	hash := func(b []byte) {
 		if !c.p.etm {
-			s.hash.Write(b)
+			s.write(b)
 		}
 	}
 	cbc := cbcLength(len(body))
