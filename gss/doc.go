@@ -21,6 +21,11 @@
 // that send and receive one token. Whoever carries tokens another way (HTTP,
 // SASL, LDAP, ssh) calls Step by hand.
 //
+// [Client] and [Server] put a context under any protocol that wants a net.Conn:
+// a [Stream] establishes it by itself, in the framing of package token, and
+// seals what is written. [TLSExporter] and [TLSServerEndPoint] give the channel
+// bindings that tie a context to a TLS connection below it.
+//
 // Mechanisms are passed in; there is no registry. The Kerberos V5 mechanism is
 // package krb5 below this one.
 //
@@ -35,5 +40,5 @@
 //
 // An Initiator and an Acceptor may be used by many goroutines. A Context is
 // stepped by one goroutine; once established its per-message calls may be made
-// by many at once.
+// by many at once. A Stream's methods may be called by many at any time.
 package gss

@@ -9,7 +9,8 @@ import (
 
 // A Carrier sends and receives context tokens whole. Where it also has a
 // SetDeadline method, as net.Conn does, cancelling the context.Context of
-// [Initiate] and [Accept] interrupts it at once; otherwise between two tokens.
+// [Initiate] and [Accept] interrupts it at once, and its deadline is then in the
+// past; otherwise between two tokens.
 type Carrier interface {
 	ReadToken() ([]byte, error)
 	WriteToken(token []byte) error
@@ -50,7 +51,19 @@ func Accept(ctx context.Context, carrier Carrier, mech Acceptor, bindings *Chann
 // establish sends out, the result of a step that ended with err, and goes on
 // reading, stepping and sending until the context stands.
 func establish(ctx context.Context, carrier Carrier, sec Context, out []byte, err error) (Context, error) {
-	defer interruptOnCancel(ctx, carrier)()
+	stop := interruptOnCancel(ctx, carrier)
+	err = exchange(ctx, carrier, sec, out, err)
+	if interrupted := stop(); interrupted && err == nil {
+		err = fmt.Errorf("after the last context token: %w", context.Cause(ctx)) // the carrier is of no more use
+	}
+	if err != nil {
+		sec.Delete()
+		return nil, err
+	}
+	return sec, nil
+}
+
+func exchange(ctx context.Context, carrier Carrier, sec Context, out []byte, err error) error {
 	for legs := 0; ; legs++ {
 		if len(out) > 0 {
 			if werr := carrier.WriteToken(out); werr != nil && err == nil {
@@ -58,7 +71,7 @@ func establish(ctx context.Context, carrier Carrier, sec Context, out []byte, er
 			}
 		}
 		if err == nil && sec.Established() {
-			return sec, nil
+			return nil
 		}
 		var in []byte
 		if err == nil && legs == maxLegs {
@@ -73,8 +86,7 @@ func establish(ctx context.Context, carrier Carrier, sec Context, out []byte, er
 			}
 		}
 		if err != nil {
-			sec.Delete()
-			return nil, err
+			return err
 		}
 		out, err = sec.Step(in)
 	}
@@ -87,15 +99,24 @@ func carrierError(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s context token: %w", doing, err)
 }
 
-// interruptOnCancel makes ctx's end fail the carrier's reads and writes, and
-// returns the function that takes this back.
-func interruptOnCancel(ctx context.Context, carrier Carrier) (stop func()) {
+// interruptOnCancel makes ctx's end fail the carrier's reads and writes. The
+// function returned ends that, and tells whether it was too late: the carrier's
+// deadline has then passed.
+func interruptOnCancel(ctx context.Context, carrier Carrier) (stop func() (interrupted bool)) {
 	d, ok := carrier.(interface{ SetDeadline(time.Time) error })
 	if !ok || ctx.Done() == nil {
-		return func() {}
+		return func() bool { return false }
 	}
+	done := make(chan struct{})
 	stopped := context.AfterFunc(ctx, func() {
+		defer close(done)
 		_ = d.SetDeadline(time.Unix(1, 0)) // a carrier without deadlines is checked between tokens
 	})
-	return func() { stopped() }
+	return func() bool {
+		if stopped() {
+			return false
+		}
+		<-done
+		return true
+	}
 }

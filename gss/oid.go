@@ -26,6 +26,7 @@ const (
 	NTAnonymous        OID = "\x2b\x06\x01\x05\x06\x03"
 	NTExportName       OID = "\x2b\x06\x01\x05\x06\x04"
 	NTKrb5Principal    OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01"
+	NTKrb5Enterprise   OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x06" // user@upn or user@upn@REALM (RFC 6806, section 5)
 )
 
 // maxOIDLength bounds the content octets of an OID. It is the largest length

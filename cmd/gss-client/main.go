@@ -18,6 +18,7 @@ import (
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
 // Exit codes, as help and manual page document them.
@@ -126,7 +127,10 @@ func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
 	if err != nil {
 		return nil, &failure{doing: doing, err: err}
 	}
-	return initiator, nil
+	if !o.spnego {
+		return initiator, nil
+	}
+	return spnego.NewInitiator(initiator)
 }
 
 // call is one connection with all its messages.

@@ -204,13 +204,8 @@ func (o *options) positional(rest []string, madeUp bool) error {
 
 // check refuses what makes no sense or is not there.
 func (o *options) check(fs *pflag.FlagSet) error {
-	for _, later := range []struct {
-		set    bool
-		option string
-	}{{o.spnego, "-spnego"}, {o.iakerb, "-iakerb"}} {
-		if later.set {
-			return usage(later.option+" is not in this version yet", "leave "+later.option+" away")
-		}
+	if o.iakerb {
+		return usage("-iakerb is not in this version yet", "leave -iakerb away")
 	}
 	if err := o.checkMechanism(); err != nil {
 		return err
@@ -234,15 +229,25 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	return o.checkLoad(fs)
 }
 
+// checkMechanism settles which mechanism -mech, -krb5 and -spnego mean.
 func (o *options) checkMechanism() error {
+	if o.krb5 && o.spnego {
+		return usage("-krb5 and -spnego contradict each other", "give one of them")
+	}
 	if o.mech == "" {
 		return nil
 	}
-	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 })"
-	switch oid, err := gss.ParseMechanism(o.mech); {
-	case err == nil && oid == gss.MechKrb5:
+	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 }) and spnego (1.3.6.1.5.5.2, { 1 3 6 1 5 5 2 })"
+	oid, err := gss.ParseMechanism(o.mech)
+	switch {
+	case err == nil && oid == gss.MechKrb5 && !o.spnego:
 		return nil
-	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechIAKERB):
+	case err == nil && oid == gss.MechSPNEGO && !o.krb5:
+		o.spnego = true
+		return nil
+	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechKrb5):
+		return usage(fmt.Sprintf("-mech %s contradicts the other option for the mechanism", o.mech), "give one of them")
+	case err == nil && oid == gss.MechIAKERB:
 		return usage(fmt.Sprintf("-mech %s is not in this version yet", o.mech), known)
 	}
 	return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)

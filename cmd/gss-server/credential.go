@@ -5,9 +5,10 @@ import (
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
-// acquire gets the credential of the service and an acceptor that uses it.
+// acquire gets the credential of the service and an acceptor for it.
 func acquire(ctx context.Context, opts options) (*krb5.Acceptor, *krb5.Credential, error) {
 	var keytab *krb5.Keytab
 	if opts.keytab != "" {
@@ -28,4 +29,20 @@ func acquire(ctx context.Context, opts options) (*krb5.Acceptor, *krb5.Credentia
 		return nil, nil, err
 	}
 	return acceptor, cred, nil
+}
+
+// negotiated offers the mechanism as -mech has it: without -mech both as it is
+// and by negotiation.
+func negotiated(kerberos *krb5.Acceptor, mech gss.OID) (gss.Acceptor, error) {
+	if mech == gss.MechKrb5 {
+		return kerberos, nil
+	}
+	acceptor, err := spnego.NewAcceptor(kerberos)
+	if err != nil {
+		return nil, err
+	}
+	if mech == gss.MechSPNEGO {
+		acceptor = acceptor.NegotiatedOnly()
+	}
+	return acceptor, nil
 }

@@ -73,15 +73,19 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	acceptor, cred, err := acquire(ctx, opts)
+	kerberos, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
 	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
 
+	acceptor, err := negotiated(kerberos, opts.mechanism)
+	if err != nil {
+		return err
+	}
 	service, err := sign.New(sign.Config{
 		Acceptor:             acceptor,
-		LocalName:            acceptor.LocalName,
+		LocalName:            kerberos.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
@@ -118,11 +122,26 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
-	context.AfterFunc(ctx, func() { notify("STOPPING=1") })
+	defer notifyStop(ctx)()
 	if opts.once {
 		return reported(srv.RunOnce(ctx, listeners...))
 	}
 	return srv.Run(ctx, listeners...)
+}
+
+// notifyStop tells systemd when ctx ends. The function it returns sees to it
+// that this was done before the program ends.
+func notifyStop(ctx context.Context) (wait func()) {
+	told := make(chan struct{})
+	notYet := context.AfterFunc(ctx, func() {
+		defer close(told)
+		notify("STOPPING=1")
+	})
+	return func() {
+		if !notYet() {
+			<-told
+		}
+	}
 }
 
 // importer is what imports contexts with -export, nil without.

@@ -23,8 +23,9 @@ type options struct {
 	inetd   bool
 	once    bool
 
-	mech   string
-	keytab string
+	mech      string
+	mechanism gss.OID // that mech names; empty: all
+	keytab    string
 
 	allowUnauthenticated bool
 	verbose              bool
@@ -156,22 +157,24 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	if o.mech == "" {
 		return nil
 	}
-	return checkMechanism(o.mech)
+	return o.checkMechanism()
 }
 
 // checkMechanism refuses what cannot be accepted.
-func checkMechanism(name string) error {
-	oid, err := gss.ParseMechanism(name)
+func (o *options) checkMechanism() error {
+	oid, err := gss.ParseMechanism(o.mech)
 	switch {
 	case err != nil:
 		return &hintedError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
-	case oid == gss.MechKrb5:
+	case oid == gss.MechKrb5 || oid == gss.MechSPNEGO:
+		o.mechanism = oid
 		return nil
-	case oid == gss.MechSPNEGO || oid == gss.MechIAKERB:
+	case oid == gss.MechIAKERB:
 		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
 	default:
 		return &hintedError{
-			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known is %s (%s)", name, oid, gss.MechKrb5.Name(), gss.MechKrb5),
+			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s) and %s (%s)", o.mech, oid,
+				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO),
 			hint: "leave -mech out: the default mechanism is recommended",
 		}
 	}

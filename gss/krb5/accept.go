@@ -38,6 +38,7 @@ type acceptHandshake struct {
 
 	delegation []byte // the KRB-CRED in the checksum
 	delegated  *Credential
+	attributes *ticketAttributes
 	dce        bool        // tokens are not framed, and a third one is due
 	seq        uint32      // this end's first sequence number
 	awaiting   *protection // what the third token of DCE style establishes
@@ -62,6 +63,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		h.checkChecksum,
 		h.checkReplay,
 		h.takeDelegated,
+		h.takeAttributes,
 	} {
 		if err := step(); err != nil {
 			return h.errorToken(err), nil, err
@@ -200,15 +202,6 @@ func (h *acceptHandshake) checkAddress() error {
 		return nil
 	}
 	return protocolError(gss.ErrFailure, kmsg.APErrBadAddr, fmt.Errorf("the ticket is not for %s", from))
-}
-
-// checkTransited refuses a ticket that came through other realms unless the
-// KDC has checked them (RFC 4120, section 2.7).
-func (h *acceptHandshake) checkTransited() error {
-	if len(h.ticket.Transited.Contents) == 0 || h.ticket.Flags&kmsg.TicketTransitedPolicyChecked != 0 {
-		return nil
-	}
-	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
 }
 
 // acceptedFlags are the initiator's wishes that come true as they are,
@@ -379,6 +372,9 @@ func (h *acceptHandshake) inquire() gss.Info {
 		info.Expires = h.ticket.EndTime
 		if h.delegated != nil {
 			info.Delegated = h.delegated
+		}
+		if h.attributes != nil {
+			info.Attributes = h.attributes
 		}
 	}
 	return info

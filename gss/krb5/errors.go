@@ -16,6 +16,8 @@ const (
 	minorCacheNotFound      int32 = -1765328189 // KRB5_FCC_NOFILE
 	minorBadName            int32 = -1765328250 // KRB5_PARSE_MALFORMED
 	minorNoDefaultRealm     int32 = -1765328160 // KRB5_CONFIG_NODEFREALM
+	minorCacheNoMatch       int32 = 39756032    // KG_CCACHE_NOMATCH
+	minorCacheEmpty         int32 = 39756044    // KG_EMPTY_CCACHE
 )
 
 const hintKinit = "get a ticket with kinit; if you have one, name its cache in KRB5CCNAME"

@@ -39,7 +39,7 @@ func (c *secContext) export() ([]byte, error) {
 	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) {
 		addBool(b, c.info.Local)
 		addBool(b, p.subkey)
-		b.AddUint32(uint32(c.info.Flags))
+		b.AddUint32(uint32(c.info.Flags &^ gss.Delegation)) // the credential stays behind
 		addString(b, c.info.Initiator.String())
 		addString(b, c.info.Acceptor.String())
 		b.AddUint64(uint64(c.info.Expires.Unix()))
@@ -135,7 +135,7 @@ func parseExported(token []byte) (*secContext, error) {
 		!body.ReadUint64(&expires) || !body.ReadUint64(&grace) ||
 		!readKey(&body, &full) || !readKey(&body, &partial) ||
 		!body.ReadUint64(&send) || !body.ReadUint64(&base) || !body.ReadUint64(&next) || !body.ReadUint64(&window) ||
-		!body.Empty() || grace > uint64(maxGrace/time.Second) {
+		!body.Empty() || gss.Flags(flags)&gss.Delegation != 0 || grace > uint64(maxGrace/time.Second) {
 		return nil, defective(errExported)
 	}
 	profile, err := etype.Lookup(etype.ID(full.Type))
@@ -163,7 +163,7 @@ func parseExported(token []byte) (*secContext, error) {
 			Acceptor:    gss.MechanismName(gss.MechKrb5, gss.NTKrb5Principal, acceptor),
 			Local:       local,
 			Established: true,
-			Flags:       gss.Flags(flags) &^ gss.Delegation,
+			Flags:       gss.Flags(flags),
 			Expires:     time.Unix(int64(expires), 0),
 		},
 		grace: time.Duration(grace) * time.Second,

@@ -69,16 +69,33 @@ func targetPrincipals(ctx context.Context, profile *Profile, target gss.Name) ([
 	return principals, nil
 }
 
+// Canonicalize gives the mechanism's own form of a name (GSS_Canonicalize_name),
+// which compares with the names that contexts give: a user or principal with
+// its realm and in canonical quoting, a host-based service as the principal that
+// is asked for first. A host whose realm the configuration does not tell has an
+// empty one. ctx bounds the look-up of the host's name.
+func (p *Profile) Canonicalize(ctx context.Context, name gss.Name) (gss.Name, error) {
+	principals, err := targetPrincipals(ctx, p, name)
+	if err != nil {
+		return gss.Name{}, err
+	}
+	first := principals[0]
+	return principalName(kmsg.PrincipalName{Type: first.Type, Components: first.Components}, first.Realm), nil
+}
+
 // clientPrincipal reads the name of a user or principal; without a realm it is
 // of the default realm.
 func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) {
 	text, typ := name.Display()
+	parse := kmsg.ParsePrincipal
 	switch typ {
 	case gss.NTUserName, gss.NTKrb5Principal:
+	case gss.NTKrb5Enterprise:
+		parse = kmsg.ParseEnterprise
 	default:
 		return ccache.Principal{}, &gss.Error{Major: gss.ErrBadNameType, Mech: gss.MechKrb5, Err: fmt.Errorf("%q is no user or principal", text)}
 	}
-	p, realm, err := kmsg.ParsePrincipal(text)
+	p, realm, err := parse(text)
 	if err != nil {
 		return ccache.Principal{}, badName(text, err)
 	}

@@ -160,7 +160,7 @@ const tagAPReq = 14 | 0x60
 // beginBare takes a first token that is a mechanism's own.
 func (n *acceptNegotiation) beginBare(mech gss.OID, token []byte) (reply []byte, done bool, err error) {
 	m, ok := n.acceptor.mechs[canonical(mech)]
-	if !ok {
+	if !ok || n.acceptor.noBare {
 		return nil, false, &gss.Error{
 			Major: gss.ErrBadMech,
 			Mech:  gss.MechSPNEGO,

@@ -7,7 +7,8 @@ import (
 // An Acceptor accepts contexts of any of its mechanisms. It is a gss.Acceptor,
 // and safe for concurrent use if its mechanisms are.
 type Acceptor struct {
-	mechs map[gss.OID]gss.Acceptor
+	mechs  map[gss.OID]gss.Acceptor
+	noBare bool // bare tokens are refused
 }
 
 // NewAcceptor makes an acceptor that takes the given mechanisms, negotiated or
@@ -26,6 +27,10 @@ func NewAcceptor(mechs ...gss.Acceptor) (*Acceptor, error) {
 	}
 	return &Acceptor{mechs: byOID}, nil
 }
+
+// NegotiatedOnly gives an acceptor of the same mechanisms that refuses bare
+// tokens: every client has to negotiate.
+func (a *Acceptor) NegotiatedOnly() *Acceptor { return &Acceptor{mechs: a.mechs, noBare: true} }
 
 // Mechanism implements gss.Acceptor.
 func (a *Acceptor) Mechanism() gss.OID { return gss.MechSPNEGO }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package gss_test
+
+const raceEnabled = false
