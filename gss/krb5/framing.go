@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -24,13 +25,23 @@ const (
 // frameToken puts a Kerberos message behind the mechanism's OID and the token
 // identifier that tells what it is (RFC 4121, section 4.1).
 func frameToken(tokenID uint16, message []byte) []byte {
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(message)+32)) // room for the whole header
-	b.AddASN1(tagInitialToken, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(gss.MechKrb5)) })
-		b.AddUint16(tokenID)
-		b.AddBytes(message)
-	})
-	return b.BytesOrPanic() // cannot fail: every length fits
+	const oid = string(gss.MechKrb5)
+	const maxLength = 5 // bytes of a DER length below 2^32
+	n := 2 + len(oid) + 2 + len(message)
+	b := append(make([]byte, 0, 1+maxLength+n), byte(tagInitialToken))
+	if n < 0x80 {
+		b = append(b, byte(n))
+	} else {
+		size := (bits.Len(uint(n)) + 7) / 8
+		b = append(b, 0x80|byte(size))
+		for i := size - 1; i >= 0; i-- {
+			b = append(b, byte(n>>(8*i)))
+		}
+	}
+	b = append(b, byte(asn1.OBJECT_IDENTIFIER), byte(len(oid)))
+	b = append(b, oid...)
+	b = binary.BigEndian.AppendUint16(b, tokenID)
+	return append(b, message...)
 }
 
 var (

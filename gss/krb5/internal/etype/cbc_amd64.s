@@ -4,12 +4,13 @@
 
 // func subWord(w uint32) uint32
 TEXT ·subWord(SB), NOSPLIT, $0-12
-	MOVL            w+0(FP), AX
-	MOVQ            AX, X0
-	PSHUFD          $0, X0, X0
-	AESKEYGENASSIST $0, X0, X0 // its first word is the S-box of the second
-	MOVQ            X0, AX
-	MOVL            AX, ret+8(FP)
+	MOVL       w+0(FP), AX
+	MOVQ       AX, X0
+	PSHUFD     $0, X0, X0 // four times the same: shifting rows changes nothing
+	PXOR       X1, X1
+	AESENCLAST X1, X0
+	MOVQ       X0, AX
+	MOVL       AX, ret+8(FP)
 	RET
 
 // func invertKeys(rounds int, dec, enc *uint32)
