@@ -74,7 +74,7 @@ func (r *realm) fill(b *bench) error {
 		}
 	}
 	r.env = append(os.Environ(), "KRB5_CONFIG="+dir+"/krb5.conf", "KRB5_KTNAME=FILE:"+dir+"/keytab",
-		"KRB5CCNAME=FILE:"+dir+"/ccache", "KRB5RCACHEDIR="+dir, "KRB5RCACHENAME=")
+		"KRB5CCNAME=FILE:"+dir+"/ccache", "KRB5RCACHEDIR="+dir)
 	return nil
 }
 

@@ -39,6 +39,11 @@ func run() (err error) {
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
 
+	for _, name := range []string{"KRB5RCACHENAME", "KRB5RCACHETYPE"} {
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -118,12 +119,14 @@ func (s *site) start(side string) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ready := make([]byte, len("starting..."))
-	if _, err := io.ReadFull(stderr, ready); err != nil || string(ready) != "starting..." {
-		_ = cmd.Process.Kill()
-		return nil, fmt.Errorf("%s does not start: %q, %v", cmd.Path, ready, err)
+	r := bufio.NewReader(stderr)
+	for line := ""; line != "starting...\n"; {
+		if line, err = r.ReadString('\n'); err != nil {
+			_ = cmd.Process.Kill()
+			return nil, fmt.Errorf("%s does not start: %q, %w", cmd.Path, line, err)
+		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	go func() { _, _ = io.Copy(io.Discard, r) }()
 	return &server{s, cmd, "localhost:" + port}, nil
 }
 

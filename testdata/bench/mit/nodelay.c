@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 int accept(int fd, struct sockaddr *addr, socklen_t *length)
