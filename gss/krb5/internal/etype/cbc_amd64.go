@@ -7,13 +7,16 @@ import (
 	"crypto/fips140"
 	"encoding/binary"
 	"math/bits"
-
-	"golang.org/x/sys/cpu"
 )
 
 // useWide says whether AES-CBC is done by this package's assembly. Under FIPS
 // 140 it is left to Go's validated module.
-func useWide() bool { return cpu.X86.HasAES && !fips140.Enabled() }
+func useWide() bool { return haveAES && !fips140.Enabled() }
+
+// haveAES is asked of the processor here: golang.org/x/sys/cpu asks for
+// everything there is when a program starts, which in a virtual machine takes as
+// long as the rest of this module's initialization.
+var haveAES = cpuHasAES()
 
 // A wideKey is an AES key schedule for the processor's AES instructions. The
 // assembly decrypts eight blocks at once, where crypto/cipher's CBC goes block
@@ -60,6 +63,11 @@ func (k *wideKey) decrypt(iv *[aes.BlockSize]byte, dst, src []byte) {
 		decryptBlocks(k.rounds, &k.dec[4*(14-k.rounds)], iv, &dst[0], &src[0], n)
 	}
 }
+
+// cpuHasAES reports whether the processor has the AES instructions.
+//
+//go:noescape
+func cpuHasAES() bool
 
 // subWord is AES's S-box applied to each byte of w, in constant time.
 //

@@ -2,6 +2,16 @@
 
 #include "textflag.h"
 
+// func cpuHasAES() bool
+TEXT ·cpuHasAES(SB), NOSPLIT, $0-1
+	MOVL  $1, AX
+	XORL  CX, CX
+	CPUID
+	SHRL  $25, CX
+	ANDL  $1, CX
+	MOVB  CX, ret+0(FP)
+	RET
+
 // func subWord(w uint32) uint32
 TEXT ·subWord(SB), NOSPLIT, $0-12
 	MOVL       w+0(FP), AX

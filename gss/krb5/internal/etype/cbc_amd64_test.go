@@ -7,15 +7,13 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"testing"
-
-	"golang.org/x/sys/cpu"
 )
 
 // FuzzCBC holds the assembly against crypto/cipher's CBC and against the code
 // that other platforms run: the same bytes and the same IV for what follows,
 // in place and beside, and nothing written past the end.
 func FuzzCBC(f *testing.F) {
-	if !cpu.X86.HasAES {
+	if !haveAES {
 		f.Skip("left out: the processor has no AES instructions")
 	}
 	for _, n := range []int{0, 16, 32, 48, 112, 128, 144, 256, 400} {
