@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +39,8 @@ type Config struct {
 	// a MIC; Initiator and Target are left empty.
 	Unauthenticated bool
 
+	TLS *TLS // carries the session; nil: plain TCP
+
 	Timeout    time.Duration // [DefaultTimeout] if zero
 	MaxMessage int           // longest frame, in bytes; [token.DefaultMaxLength] if zero
 
@@ -52,13 +55,34 @@ type Trace struct {
 	TokenReceived func(size int) // it came
 }
 
-// complete gives a copy with the defaults filled in, or says what is wrong.
-func (c Config) complete() (Config, error) {
+// defaults gives a copy with the defaults of the connection filled in, or says
+// what is wrong with it.
+func (c Config) defaults() (Config, error) {
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("client: time limit of %v", c.Timeout)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
+	}
+	if c.TLS == nil {
+		return c, nil
+	}
+	switch c.TLS.MinVersion {
+	case 0, tls.VersionTLS12, tls.VersionTLS13:
+	default:
+		return c, fmt.Errorf("client: %s is refused: it is broken", tls.VersionName(c.TLS.MinVersion))
+	}
+	if c.TLS.Bind < BindAllow || c.TLS.Bind > BindOff {
+		return c, fmt.Errorf("client: unknown policy of bindings: %d", c.TLS.Bind)
+	}
+	return c, nil
+}
+
+// complete gives a copy with the defaults filled in, or says what is wrong.
+func (c Config) complete() (Config, error) {
+	c, err := c.defaults()
+	if err != nil {
+		return c, err
 	}
 	if c.Version == token.Detect {
 		c.Version = token.V2

@@ -12,7 +12,8 @@ import (
 )
 
 // Dial gets the service ticket, connects and establishes the context, in this
-// order, so that a server is not kept waiting for a KDC. ctx and cfg.Timeout
+// order, so that a server is not kept waiting for a KDC. With cfg.TLS the server's
+// certificate is verified before anything of the session is sent. ctx and cfg.Timeout
 // bound the whole; the session itself goes on when ctx ends. The error is
 // that of [Config.Validate], or an [*Error].
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
@@ -25,28 +26,59 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	sec, err := cfg.initiate(ctx)
+	sec, err := cfg.initiate(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	// A TCPConn comes with TCP_NODELAY, without which a frame could wait for
-	// the acknowledgement of the one before.
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Addr)
+	conn, err := cfg.connect(ctx)
 	if err != nil {
 		if sec != nil {
 			sec.Delete()
 		}
+		return nil, err
+	}
+	if sec, err = cfg.bind(ctx, conn, sec); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return cfg.start(ctx, conn, sec)
+}
+
+// connect connects, and secures the connection if TLS is wanted.
+func (c *Config) connect(ctx context.Context) (net.Conn, error) {
+	// A TCPConn comes with TCP_NODELAY, without which a frame could wait for
+	// the acknowledgement of the one before.
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Addr)
+	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no connection within %v: %w", cfg.Timeout, err)
+			err = fmt.Errorf("no connection within %v: %w", c.Timeout, err)
 		}
 		return nil, &Error{Connecting, err}
 	}
-	return cfg.start(ctx, promptly(conn), sec)
+	return c.secure(ctx, promptly(conn))
+}
+
+// bind gives a context that is bound to the connection in place of one that was
+// prepared before there was any. The ticket is there.
+func (c *Config) bind(ctx context.Context, conn net.Conn, sec gss.Context) (gss.Context, error) {
+	if sec == nil {
+		return nil, nil
+	}
+	bindings, err := c.bindings(conn)
+	if bindings == nil && err == nil {
+		return sec, nil
+	}
+	sec.Delete()
+	if err != nil {
+		return nil, err
+	}
+	return c.initiate(ctx, bindings)
 }
 
 // New establishes a session on a connection that stands already, which it
 // owns from here on: it is closed when New fails, and with the session.
-// cfg.Addr is not used. Bounds and errors are those of [Dial].
+// cfg.Addr is used for nothing but the name of a TLS server. Bounds and errors
+// are those of [Dial].
 func New(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -55,20 +87,31 @@ func New(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	sec, err := cfg.initiate(ctx)
+	sec, err := cfg.initiate(ctx, nil)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return cfg.start(ctx, conn, sec)
+	secured, err := cfg.secure(ctx, conn)
+	if err != nil {
+		if sec != nil {
+			sec.Delete()
+		}
+		return nil, err
+	}
+	if sec, err = cfg.bind(ctx, secured, sec); err != nil {
+		secured.Close()
+		return nil, err
+	}
+	return cfg.start(ctx, secured, sec)
 }
 
 // initiate prepares the context; nil for an unauthenticated session.
-func (c *Config) initiate(ctx context.Context) (gss.Context, error) {
+func (c *Config) initiate(ctx context.Context, bindings *gss.ChannelBindings) (gss.Context, error) {
 	if c.Unauthenticated {
 		return nil, nil
 	}
-	sec, err := c.Initiator.Initiate(ctx, gss.Request{Target: c.Target, Flags: c.Flags})
+	sec, err := c.Initiator.Initiate(ctx, gss.Request{Target: c.Target, Flags: c.Flags, Bindings: bindings})
 	if err != nil {
 		return nil, &Error{Initializing, err}
 	}
@@ -89,9 +132,18 @@ func (c *Config) start(ctx context.Context, conn net.Conn, sec gss.Context) (*Se
 			sec.Delete()
 		}
 		conn.Close()
-		return nil, &Error{Initializing, err}
+		return nil, &Error{Initializing, s.refusedTLS(err)}
 	}
 	return s, nil
+}
+
+// refusedTLS gives what the server said where it refused the client's
+// certificate, else the error.
+func (s *Session) refusedTLS(err error) error {
+	if secured, ok := s.raw.(*tlsConn); ok {
+		return secured.refused(err)
+	}
+	return err
 }
 
 func (s *Session) establish(ctx context.Context, sec gss.Context) error {

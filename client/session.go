@@ -67,11 +67,11 @@ func (s *Session) exchange(msg []byte) (mic []byte, at Step, err error) {
 				return nil, Initializing, s.refusal(frame)
 			}
 		}
-		return nil, at, err
+		return nil, at, s.refusedTLS(err)
 	}
 	frame, err := s.conn.ReadFrame()
 	if err != nil {
-		return nil, Receiving, carrying(err, s.cfg.Timeout)
+		return nil, Receiving, s.refusedTLS(carrying(err, s.cfg.Timeout))
 	}
 	want := s.answerFlags()
 	if s.cfg.Version == token.V2 && frame.Flags&token.Context != 0 && s.sec != nil {

@@ -10,4 +10,9 @@ type ChannelBindings struct {
 	AcceptorAddressType  uint32
 	AcceptorAddress      []byte
 	ApplicationData      []byte // for RFC 5056: the binding's type name, a colon, its bytes
+
+	// Alternative is what an acceptor takes in place of these, such as bindings
+	// of a weaker type, for initiators that know no other. Initiators leave it
+	// nil: they have one sort to give.
+	Alternative *ChannelBindings
 }

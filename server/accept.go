@@ -20,7 +20,7 @@ const (
 // accept hands over the connections of all listeners until ctx ends, handle has
 // had enough, or a listener fails for good, whose error it returns. It closes
 // the listeners.
-func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle func(net.Conn) (more bool)) error {
+func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle func(net.Conn, Service) (more bool)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := make(chan error, len(listeners))
@@ -28,7 +28,12 @@ func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle 
 	for _, l := range listeners {
 		loops.Go(func() {
 			defer stop()
-			if err := srv.acceptFrom(ctx, l, handle); err != nil {
+			service := srv.cfg.Service
+			if own, ok := l.(*Listener); ok {
+				service = own.Service
+			}
+			err := srv.acceptFrom(ctx, l, func(conn net.Conn) (more bool) { return handle(conn, service) })
+			if err != nil {
 				failed <- err
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -28,13 +29,25 @@ const (
 	DefaultGrace            = 5 * time.Second // containers are killed 10 s after they were asked to stop
 )
 
-// A Config says what a [Server] serves and how much it bears. Service is
-// required; zero elsewhere means the default.
-type Config struct {
+// A Listener serves its connections by a service of its own. The listener in it
+// makes the transport: where its connections have a method
+//
+//	HandshakeContext(context.Context) error
+//
+// as [crypto/tls.Conn] has, the session calls it before the service, within the
+// handshake's time limit: accepting waits for no handshake.
+type Listener struct {
+	net.Listener
 	Service Service
+}
+
+// A Config says what a [Server] serves and how much it bears. Zero means the
+// default.
+type Config struct {
+	Service Service // of connections that come from no [Listener]; nil refuses them
 
 	MaxConnections   int           // connections at once; further ones are closed as they come
-	HandshakeTimeout time.Duration // from the connection until [Session.Established]
+	HandshakeTimeout time.Duration // from the connection until [Session.Established], the transport's handshake included
 	MessageTimeout   time.Duration // from a message's first byte until its answer is written
 	IdleTimeout      time.Duration // between an answer and the next message's first byte
 	Grace            time.Duration // for running exchanges, once told to stop
@@ -42,10 +55,17 @@ type Config struct {
 	Log *logrus.Logger // nil: no log
 }
 
+// noService refuses connections that nobody said how to serve.
+type noService struct{}
+
+func (noService) Serve(context.Context, *Session) error {
+	return errors.New("no service for connections that come this way")
+}
+
 // withDefaults gives the config completed, or what is wrong with it.
 func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Service == nil {
-		return cfg, errors.New("server: no service")
+		cfg.Service = noService{}
 	}
 	if cfg.MaxConnections < 0 {
 		return cfg, fmt.Errorf("server: %d connections at most", cfg.MaxConnections)

@@ -19,6 +19,9 @@ type quickACKer struct {
 func (q *quickACKer) ask(conn net.Conn) {
 	if !q.looked {
 		q.looked = true
+		if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = over.NetConn()
+		}
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			q.raw, _ = tcp.SyscallConn()
 		}

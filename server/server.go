@@ -40,12 +40,12 @@ func New(cfg Config) (*Server, error) {
 // Run serves the connections of the listeners until ctx ends, then drains: no
 // connection is accepted any more, idle sessions are closed, the others when
 // their exchange is over, and what is left after the grace time. It closes the
-// listeners. It returns nil after it was told to stop, and the error of a
+// listeners. A [Listener] has a service of its own, any other the config's. It returns nil after it was told to stop, and the error of a
 // listener that failed for good.
 func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	var sessions sync.WaitGroup
-	err := srv.accept(ctx, listeners, func(conn net.Conn) (more bool) {
-		if s := srv.open(conn); s != nil {
+	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
+		if s := srv.open(conn, service); s != nil {
 			sessions.Go(func() { _ = srv.serve(s) }) // logged there
 		}
 		return true
@@ -59,27 +59,35 @@ func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 // returns how it ended, as [Server.ServeConn] does. It closes the listeners. It
 // returns nil if ctx ends before any connection comes.
 func (srv *Server) RunOnce(ctx context.Context, listeners ...net.Listener) error {
-	first := make(chan net.Conn, 1)
-	err := srv.accept(ctx, listeners, func(conn net.Conn) (more bool) {
+	type accepted struct {
+		conn    net.Conn
+		service Service
+	}
+	first := make(chan accepted, 1)
+	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
 		select {
-		case first <- conn:
+		case first <- accepted{conn, service}:
 		default:
 			_ = conn.Close() // came to another listener at the same moment
 		}
 		return false
 	})
 	select {
-	case conn := <-first:
-		return srv.ServeConn(ctx, conn)
+	case a := <-first:
+		return srv.serveConn(ctx, a.conn, a.service)
 	default:
 		return err
 	}
 }
 
-// ServeConn serves one connection, closes it, and returns what the service
-// returned. When ctx ends the server drains.
+// ServeConn serves one connection by the config's service, closes it, and
+// returns what the service returned. When ctx ends the server drains.
 func (srv *Server) ServeConn(ctx context.Context, conn net.Conn) error {
-	s := srv.open(conn)
+	return srv.serveConn(ctx, conn, srv.cfg.Service)
+}
+
+func (srv *Server) serveConn(ctx context.Context, conn net.Conn, service Service) error {
+	s := srv.open(conn, service)
 	if s == nil {
 		return ErrShutdown
 	}
@@ -89,7 +97,7 @@ func (srv *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 
 // open registers a session for the connection. If there is no room for it or
 // the server is draining, it closes the connection and returns nil.
-func (srv *Server) open(conn net.Conn) *Session {
+func (srv *Server) open(conn net.Conn, service Service) *Session {
 	now := time.Now()
 	srv.mu.Lock()
 	full := len(srv.sessions) >= srv.cfg.MaxConnections
@@ -106,7 +114,7 @@ func (srv *Server) open(conn net.Conn) *Session {
 		return nil
 	}
 	srv.lastID++
-	s := &Session{srv: srv, conn: conn, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
+	s := &Session{srv: srv, conn: conn, service: service, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
 	srv.sessions[s] = struct{}{}
 	srv.mu.Unlock()
 	return s
@@ -115,11 +123,9 @@ func (srv *Server) open(conn net.Conn) *Session {
 // serve runs the service on the session and closes it.
 func (srv *Server) serve(s *Session) error {
 	srv.logOpen(s)
-	err := s.conn.SetDeadline(s.started.Add(srv.cfg.HandshakeTimeout))
-	if err != nil {
-		err = s.explain(err)
-	} else {
-		err = srv.cfg.Service.Serve(srv.ctx, s)
+	err := s.handshake()
+	if err == nil {
+		err = s.service.Serve(srv.ctx, s)
 	}
 	if errors.Is(err, ErrShutdown) {
 		err = nil // it was idle, or it was cut off and drain says so

@@ -19,7 +19,6 @@ import (
 
 func TestConfig(t *testing.T) {
 	for name, cfg := range map[string]server.Config{
-		"no service":                 {},
 		"-1 connections":             {Service: lines{}, MaxConnections: -1},
 		"negative handshake timeout": {Service: lines{}, HandshakeTimeout: -1},
 		"negative message timeout":   {Service: lines{}, MessageTimeout: -1},

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"sync/atomic"
@@ -48,6 +50,7 @@ const (
 type Session struct {
 	srv      *Server
 	conn     net.Conn
+	service  Service
 	id       uint64
 	started  time.Time
 	state    atomic.Int32
@@ -77,6 +80,9 @@ func (s *Session) Read(p []byte) (int, error) {
 	if s.awaiting {
 		if err := s.conn.SetReadDeadline(time.Now().Add(s.srv.cfg.IdleTimeout)); err != nil {
 			return 0, s.explain(err)
+		}
+		if s.state.Load() == closed { // closeIdle came before the deadline was set
+			return 0, ErrShutdown
 		}
 	} else if s.begun {
 		s.acks.ask(s.conn)
@@ -158,19 +164,57 @@ func (s *Session) start() bool {
 	return s.state.CompareAndSwap(idle, running) || s.state.Load() == running
 }
 
-// closeIdle closes an idle session and reports whether it was idle.
+// closeIdle ends an idle session and reports whether it was idle. The session's
+// goroutine is interrupted and closes the connection: that can mean sending a
+// last word, and takes as long as the peer likes.
 func (s *Session) closeIdle() bool {
 	if !s.state.CompareAndSwap(idle, closed) {
 		return s.state.Load() == closed
 	}
-	_ = s.conn.Close() // the session's goroutine sees it
+	if s.conn.SetReadDeadline(time.Unix(1, 0)) != nil {
+		s.abort()
+	}
 	return true
 }
 
-// abort closes the session whatever it does.
+// abort closes the session whatever it does, without a last word.
 func (s *Session) abort() {
 	s.state.Store(closed)
-	_ = s.conn.Close() // the session's goroutine sees it
+	conn := s.conn
+	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = over.NetConn()
+	}
+	_ = conn.Close() // the session's goroutine sees it
+}
+
+// Conn is the connection, for what its transport knows of the peer. Reading,
+// writing and closing are the session's.
+func (s *Session) Conn() net.Conn { return s.conn }
+
+// handshake does the transport's handshake, if it has one. The service's own
+// must end within the same time limit.
+func (s *Session) handshake() error {
+	deadline := s.started.Add(s.srv.cfg.HandshakeTimeout)
+	if err := s.conn.SetDeadline(deadline); err != nil {
+		return s.explain(err)
+	}
+	if s.state.Load() == closed { // closeIdle came before the deadline was set
+		return ErrShutdown
+	}
+	conn, ok := s.conn.(interface{ HandshakeContext(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(s.srv.ctx, deadline)
+	defer cancel()
+	err := conn.HandshakeContext(ctx)
+	if known, ok := s.conn.(interface{ LogFields() map[string]any }); ok && s.fields != nil {
+		maps.Copy(s.fields, known.LogFields())
+	}
+	if err != nil {
+		return s.explain(err)
+	}
+	return nil
 }
 
 // explain says what stands behind an error of the connection.
@@ -178,7 +222,7 @@ func (s *Session) explain(err error) error {
 	if s.state.Load() == closed {
 		return ErrShutdown
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	switch cfg := &s.srv.cfg; {

@@ -84,6 +84,9 @@ func (o *options) explain(err error) error {
 }
 
 func (o *options) carrierHint(err *client.Error) string {
+	if hint := o.tlsHint(err); hint != "" {
+		return hint
+	}
 	_, noHost := errors.AsType[*net.DNSError](err)
 	_, tooLong := errors.AsType[*token.TooLongError](err)
 	_, notContext := errors.AsType[*token.UnexpectedFrameError](err)

@@ -3,22 +3,27 @@ package main
 const help = `Usage: gss-client [options] host service message
        gss-client [options] host service -f file
        gss-client [options] --size S host service
+       gss-client --service echo [options] host message
 
 Connect to a gss-server, establish a Kerberos security context with it, send
 the message encrypted, and verify the MIC of it that the server sends back.
 
-host is where to connect to. service is a host-based service, service@host,
-such as host@server.example.org: whom the server must prove to be. Without
-@host it stands for that service on this machine.
+host is where to connect to: a name, an address, or a URL, tcp://host:port or
+tls://host:port. Over TLS the server's certificate is verified before anything
+is sent, and the context is bound to the connection. service is a host-based
+service, service@host, such as host@server.example.org: whom the server must
+prove to be. Without @host it stands for that service on this machine.
 
 Options, with one dash or two, go before the host; after the service only -f.
 "--" ends options.
 
   -port N      port to connect to (4444)
-  -mech M      mechanism: kerberos_v5, krb5, spnego, or its OID, dotted or in
-               braces (kerberos_v5)
+  -mech M      mechanism: kerberos_v5, krb5, spnego, iakerb, or its OID, dotted
+               or in braces (kerberos_v5)
   -krb5        the same as -mech krb5
   -spnego      the same as -mech spnego: negotiate the mechanism
+  -iakerb      the same as -mech iakerb: reach the KDC by way of the server,
+               with -user and -pass or with the tickets there are
   -d           delegate the credential: the server can act as the user
   -dce         establish the context in DCE's style, in three legs
   -user U      user to be, instead of the credential cache's own
@@ -40,6 +45,15 @@ Options, with one dash or two, go before the host; after the service only -f.
   --version    print the version
   --help       print this
 
+  --service S  sign (the default), or echo: send the message without Kerberos,
+               print what comes back and compare
+  --tls-ca F   PEM file of the CAs to trust; the system's unless given
+  --tls-cert F, --tls-key F  PEM files: a certificate to show to servers that
+               ask for one, and its key, if that is not in the same file
+  --tls-min V  the least TLS version: 1.3 (the default) or 1.2
+  --bind P     bind the context to the TLS connection: allow (the default: where
+               that is possible), require (or fail), off
+
 Any of these makes a load test of it, with -ccount connections of -mcount
 messages each, and prints throughput, latencies and errors at the end:
 
@@ -54,19 +68,23 @@ messages each, and prints throughput, latencies and errors at the end:
 Without --duration, -ccount is as large as --concurrency unless given. Ctrl-C
 ends the test and prints the summary.
 
--iakerb is not in this version yet: exit 2.
-
 Exit status:
   0  all that was asked for was done: every message was answered, and unless
      -nm or -na was given every MIC was verified
   1  something failed, or was interrupted
   2  the command line makes no sense
+  3  the server's certificate is not trusted
+  4  the server's certificate is for another name
+  5  the server's certificate has expired or is not valid yet
 
 Examples:
   kinit alice && gss-client server.example.org host@server.example.org "hello"
   gss-client -port 5555 -seq -mcount 5 localhost host@localhost "five times"
   gss-client localhost host@localhost -f document.pdf
   gss-client --concurrency 8 --duration 10s --size 1024 localhost host@localhost
+  gss-client --tls-ca ca.crt --bind require tls://server.example.org:4445 \
+      host@server.example.org "hello"
+  gss-client --service echo tls://server.example.org:4446 "hello"
   gss-client -nx -q ::1 host@localhost "readable, but protected"
 
 Environment: KRB5CCNAME names the credential cache, KRB5_CONFIG krb5.conf.

@@ -26,6 +26,11 @@ const (
 	exitVerified = 0
 	exitFailed   = 1
 	exitUsage    = 2
+
+	// The server's certificate was refused.
+	exitUntrusted = 3
+	exitWrongName = 4
+	exitExpired   = 5
 )
 
 func main() {
@@ -50,9 +55,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitVerified
 	}
 	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load}
-	if o.load {
+	switch {
+	case o.load:
 		err = o.runLoad(ctx, p, stderr)
-	} else {
+	case o.tls.service == "echo":
+		err = o.echo(ctx, p)
+	default:
 		err = o.run(ctx, p)
 	}
 	p.endLine() // an error has a line of its own
@@ -61,7 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		complain(stderr, err)
-		return exitFailed
+		return exitCode(err)
 	}
 	return exitVerified
 }
@@ -96,6 +104,10 @@ func (o *options) config(ctx context.Context, p *printer) (client.Config, error)
 		Timeout:         o.timeout,
 		Trace:           p.trace(),
 	}
+	var err error
+	if cfg.TLS, err = o.secure(); err != nil {
+		return cfg, err
+	}
 	if o.noauth {
 		return cfg, nil
 	}
@@ -109,12 +121,21 @@ func (o *options) config(ctx context.Context, p *printer) (client.Config, error)
 	return cfg, nil
 }
 
+// initiator makes contexts as the options have it.
 func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
+	if o.iakerb && o.password != "" {
+		// The ticket is got by way of the server, with the first context.
+		initiator, err := krb5.NewIAKERBInitiator(krb5.IAKERBInitiatorConfig{Name: gss.UserName(o.user), Password: o.password})
+		if err != nil {
+			return nil, &failure{doing: acquiring, err: err}
+		}
+		return initiator, nil
+	}
 	// MIT's client acquires a credential of its own only for a user's name.
 	doing := string(client.Initializing)
 	request := krb5.CredentialConfig{Usage: gss.InitiateOnly, Password: o.password}
 	if o.user != "" {
-		doing = "acquiring creds"
+		doing = acquiring
 		request.Name = gss.UserName(o.user)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -123,15 +144,22 @@ func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
 	if err != nil {
 		return nil, &failure{doing: doing, err: err}
 	}
-	initiator, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	var initiator gss.Initiator
+	if o.iakerb {
+		initiator, err = krb5.NewIAKERBInitiator(krb5.IAKERBInitiatorConfig{Credential: cred})
+	} else {
+		initiator, err = krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	}
+	if err == nil && o.spnego {
+		initiator, err = spnego.NewInitiator(initiator)
+	}
 	if err != nil {
 		return nil, &failure{doing: doing, err: err}
 	}
-	if !o.spnego {
-		return initiator, nil
-	}
-	return spnego.NewInitiator(initiator)
+	return initiator, nil
 }
+
+const acquiring = "acquiring creds" // in MIT's words
 
 // call is one connection with all its messages.
 func (o *options) call(ctx context.Context, cfg client.Config, msg []byte, p *printer) error {

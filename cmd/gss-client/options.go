@@ -52,6 +52,8 @@ type options struct {
 	size        int
 	json        bool
 
+	tls tlsOptions
+
 	host    string
 	service string
 	msg     string
@@ -89,6 +91,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	fs.Float64Var(&o.rate, "rate", 0, "")
 	fs.IntVar(&o.size, "size", 0, "")
 	fs.BoolVar(&o.json, "json", false, "")
+	o.tls.flags(fs)
 	fs.BoolP("help", "h", false, "")
 	return fs
 }
@@ -116,6 +119,12 @@ func parse(args []string) (*options, error) {
 	}
 	if err := o.positional(rest, fs.Changed("size")); err != nil {
 		return nil, err
+	}
+	if err := o.splitURL(fs.Changed("port")); err != nil {
+		return nil, err
+	}
+	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
+		return nil, usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
 	}
 	if err := o.check(fs); err != nil {
 		return nil, err
@@ -163,6 +172,9 @@ func (o *options) positional(rest []string, madeUp bool) error {
 	if literal {
 		rest = rest[1:]
 	}
+	if o.tls.service == "echo" && len(rest) > 1 {
+		rest = append([]string{rest[0], "echo"}, rest[1:]...) // there is no service to prove to be the right one
+	}
 	if len(rest) > 3 && !literal {
 		switch rest[2] {
 		case "-f", "--f":
@@ -183,6 +195,9 @@ func (o *options) positional(rest []string, madeUp bool) error {
 	switch {
 	case len(rest) < 3:
 		missing := []string{"host", "service", "message"}[len(rest):]
+		if o.tls.service == "echo" {
+			missing = []string{"host", "message"}[len(rest):]
+		}
 		return usage("missing: "+strings.Join(missing, ", "), hintHelp)
 	case len(rest) > 3:
 		hint := "a message of several words goes in quotes"
@@ -196,18 +211,15 @@ func (o *options) positional(rest []string, madeUp bool) error {
 		return usage("the service is empty", "a service is written service@host, such as host@localhost")
 	}
 	o.host, o.service, o.msg = strings.TrimSuffix(strings.TrimPrefix(rest[0], "["), "]"), rest[1], rest[2]
-	if name, port, ok := strings.Cut(o.host, ":"); ok && !strings.Contains(port, ":") {
-		return usage(fmt.Sprintf("%q is no host", o.host), fmt.Sprintf("-port %s %s", port, name))
-	}
 	return nil
 }
 
 // check refuses what makes no sense or is not there.
 func (o *options) check(fs *pflag.FlagSet) error {
-	if o.iakerb {
-		return usage("-iakerb is not in this version yet", "leave -iakerb away")
-	}
 	if err := o.checkMechanism(); err != nil {
+		return err
+	}
+	if err := o.checkTLS(fs); err != nil {
 		return err
 	}
 	switch {
@@ -229,28 +241,29 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	return o.checkLoad(fs)
 }
 
-// checkMechanism settles which mechanism -mech, -krb5 and -spnego mean.
+// checkMechanism settles which mechanism -mech, -krb5, -spnego and -iakerb mean.
 func (o *options) checkMechanism() error {
-	if o.krb5 && o.spnego {
-		return usage("-krb5 and -spnego contradict each other", "give one of them")
-	}
-	if o.mech == "" {
-		return nil
-	}
-	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 }) and spnego (1.3.6.1.5.5.2, { 1 3 6 1 5 5 2 })"
-	oid, err := gss.ParseMechanism(o.mech)
-	switch {
-	case err == nil && oid == gss.MechKrb5 && !o.spnego:
-		return nil
-	case err == nil && oid == gss.MechSPNEGO && !o.krb5:
+	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 }), spnego (1.3.6.1.5.5.2, { 1 3 6 1 5 5 2 }) and iakerb (1.3.6.1.5.2.5, { 1 3 6 1 5 2 5 })"
+	switch oid, err := gss.ParseMechanism(o.mech); {
+	case o.mech == "":
+	case err != nil:
+		return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
+	case oid == gss.MechKrb5:
+		o.krb5 = true
+	case oid == gss.MechSPNEGO:
 		o.spnego = true
-		return nil
-	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechKrb5):
-		return usage(fmt.Sprintf("-mech %s contradicts the other option for the mechanism", o.mech), "give one of them")
-	case err == nil && oid == gss.MechIAKERB:
-		return usage(fmt.Sprintf("-mech %s is not in this version yet", o.mech), known)
+	case oid == gss.MechIAKERB:
+		o.iakerb = true
+	default:
+		return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
 	}
-	return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
+	switch {
+	case o.krb5 && (o.spnego || o.iakerb) || o.spnego && o.iakerb:
+		return usage("-mech, -krb5, -spnego and -iakerb contradict each other", "give one of them")
+	case o.iakerb && o.password == "" && o.user != "":
+		return usage("-iakerb: -user needs -pass", "")
+	}
+	return nil
 }
 
 func (o *options) addr() string { return net.JoinHostPort(o.host, strconv.Itoa(int(o.port))) }

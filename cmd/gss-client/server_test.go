@@ -87,9 +87,9 @@ func join(t *testing.T, realm *gsstest.Realm) gss.Acceptor {
 	check(t, err)
 	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keys})
 	check(t, err)
-	kerberos, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	iakerb, err := krb5.NewIAKERBAcceptor(krb5.IAKERBAcceptorConfig{AcceptorConfig: krb5.AcceptorConfig{Credential: cred}})
 	check(t, err)
-	acceptor, err := spnego.NewAcceptor(kerberos)
+	acceptor, err := spnego.NewAcceptor(iakerb.Acceptor, iakerb)
 	check(t, err)
 	return acceptor
 }

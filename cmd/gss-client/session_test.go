@@ -58,6 +58,7 @@ func sessionCases(t *testing.T) []sessionCase {
 		{name: "spnego dce", args: "-spnego -dce", line: signed},
 		{name: "d", args: "-d", line: signed},
 		{name: "spnego d", args: "-spnego -d", line: signed},
+		{name: "iakerb", args: "-iakerb -user alice -pass alicepw", line: signed, nocache: true},
 		{name: "pass", args: "-user alice -pass alicepw", line: signed, nocache: true},
 	}
 }

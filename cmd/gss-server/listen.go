@@ -10,28 +10,41 @@ import (
 	"syscall"
 )
 
-// listen opens the listeners: those that systemd passed, or else one on the
-// address asked for.
-func listen(opts options) ([]net.Listener, error) {
+// A listener is one that stands, and what its log record says of it.
+type listener struct {
+	net.Listener
+	endpoint endpoint
+}
+
+// listen opens the listeners: those that systemd passed, or else those asked
+// for. When one cannot be opened it closes the others.
+func listen(opts options) ([]listener, error) {
 	passed, err := passedListeners()
 	if err != nil {
 		return nil, fmt.Errorf("taking over the sockets of systemd: %w", err)
 	}
-	addr := opts.listen
-	if addr == "" {
-		addr = ":" + strconv.Itoa(int(opts.port))
-	}
 	if len(passed) > 0 {
-		if opts.listen != "" || opts.portSet {
+		if len(opts.listenOn) > 0 || opts.portSet {
 			return nil, &hintedError{what: "systemd passed its sockets, but an address is given, too", hint: "leave -port and --listen out of the unit file"}
 		}
-		return passed, nil
+		var ls []listener
+		for _, l := range passed {
+			ls = append(ls, listener{l, endpoint{transport: "tcp", service: "sign"}})
+		}
+		return ls, nil
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", addr, cause(err)), hint: listenHint(err)}
+	var ls []listener
+	for _, e := range opts.endpoints() {
+		l, err := net.Listen("tcp", e.addr)
+		if err != nil {
+			for _, open := range ls {
+				_ = open.Close() // nothing came by it
+			}
+			return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", e.addr, cause(err)), hint: listenHint(err)}
+		}
+		ls = append(ls, listener{l, e})
 	}
-	return []net.Listener{l}, nil
+	return ls, nil
 }
 
 // cause leaves out what a net.OpError repeats.

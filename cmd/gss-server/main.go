@@ -17,6 +17,7 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/server/echo"
 	"github.com/countersign-go/countersign/server/sign"
 )
 
@@ -73,36 +74,30 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	kerberos, cred, err := acquire(ctx, opts)
-	if err != nil {
-		return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
-	}
-	defer func() { _ = cred.Release() }() // an acceptor's holds nothing that could fail
-
-	acceptor, err := negotiated(kerberos, opts.mechanism)
+	byName, release, err := newServices(ctx, opts)
 	if err != nil {
 		return err
 	}
-	service, err := sign.New(sign.Config{
-		Acceptor:             acceptor,
-		LocalName:            kerberos.LocalName,
-		AllowUnauthenticated: opts.allowUnauthenticated,
-		MaxMessage:           opts.maxMessage,
-		Output:               output(opts),
-		Verbose:              opts.verbose,
-		Import:               importer(opts),
-	})
+	defer release()
+	policy, err := opts.tlsPolicy(log)
 	if err != nil {
 		return err
 	}
 	config := opts.server
-	config.Service = service
+	config.Service = byName["sign"]
 	config.Log = log
 	srv, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	defer onHangup(log, reopen)()
+	defer onHangup(func() {
+		if err := reopen(); err != nil {
+			log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
+		}
+		if policy != nil {
+			policy.Reload()
+		}
+	})()
 
 	if opts.inetd {
 		c, err := inetdConn(conn)
@@ -111,14 +106,24 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		return reported(srv.ServeConn(ctx, c))
 	}
-	listeners, err := listen(opts)
+	open, err := listen(opts)
 	if err != nil {
 		return err
 	}
-	for _, l := range listeners {
+	var listeners []net.Listener
+	for _, l := range open {
 		if log != nil {
-			log.WithFields(logrus.Fields{"address": l.Addr().String(), "service": opts.service}).Info("listening")
+			service := opts.service
+			if l.endpoint.service != "sign" {
+				service = l.endpoint.service
+			}
+			log.WithFields(logrus.Fields{"address": l.Addr().String(), "transport": l.endpoint.transport, "service": service}).Info("listening")
 		}
+		transport := l.Listener
+		if l.endpoint.transport == "tls" {
+			transport = policy.Listen(transport)
+		}
+		listeners = append(listeners, &server.Listener{Listener: transport, Service: byName[l.endpoint.service]})
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
@@ -150,6 +155,39 @@ func importer(opts options) func([]byte) (gss.Context, error) {
 		return nil
 	}
 	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
+}
+
+// newServices makes the services that are asked for. release gives back what
+// they hold.
+func newServices(ctx context.Context, opts options) (byName map[string]server.Service, release func(), err error) {
+	byName = map[string]server.Service{"echo": echo.New(echo.Config{Output: output(opts)})}
+	if !opts.signs() {
+		return byName, func() {}, nil
+	}
+	kerberos, iakerb, cred, err := acquire(ctx, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
+	}
+	release = func() { _ = cred.Release() } // an acceptor's holds nothing that could fail
+	acceptor, err := offered(kerberos, iakerb, opts.mechanism)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	byName["sign"], err = sign.New(sign.Config{
+		Acceptor:             acceptor,
+		LocalName:            kerberos.LocalName,
+		AllowUnauthenticated: opts.allowUnauthenticated,
+		MaxMessage:           opts.maxMessage,
+		Output:               output(opts),
+		Verbose:              opts.verbose,
+		Import:               importer(opts),
+	})
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return byName, release, nil
 }
 
 // reported marks a session's failure as logged by the server.
@@ -204,9 +242,8 @@ func output(opts options) io.Writer {
 	return os.Stdout
 }
 
-// onHangup reopens the log file at every SIGHUP until the function it returns is
-// called.
-func onHangup(log *logrus.Logger, reopen func() error) (stop func()) {
+// onHangup calls the function at every SIGHUP until the one it returns is called.
+func onHangup(react func()) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	done := make(chan struct{})
@@ -214,11 +251,9 @@ func onHangup(log *logrus.Logger, reopen func() error) (stop func()) {
 		for {
 			select {
 			case <-hangup:
+				react()
 			case <-done:
 				return
-			}
-			if err := reopen(); err != nil {
-				log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
 			}
 		}
 	}()

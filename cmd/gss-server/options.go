@@ -17,11 +17,12 @@ import (
 type options struct {
 	service string
 
-	port    uint16
-	portSet bool
-	listen  string
-	inetd   bool
-	once    bool
+	port     uint16
+	portSet  bool
+	listen   []string
+	listenOn []endpoint
+	inetd    bool
+	once     bool
 
 	mech      string
 	mechanism gss.OID // that mech names; empty: all
@@ -35,8 +36,10 @@ type options struct {
 	server     server.Config
 	maxMessage int
 
+	tls tlsOptions
+
 	export  bool
-	iakerb  bool // of a later version
+	iakerb  bool
 	version bool
 }
 
@@ -56,7 +59,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.SetInterspersed(false)
 	fs.Usage = func() {}
 	fs.Uint16Var(&o.port, "port", 4444, "listen on this TCP `port` of all addresses; 0: a free one")
-	fs.StringVar(&o.listen, "listen", "", "listen on `host:port` instead")
+	fs.StringArrayVar(&o.listen, "listen", nil, "listen there instead, any number of times: a `URL`, as below, or host:port")
 	fs.BoolVar(&o.inetd, "inetd", false, "serve the one connection on descriptor 0, for inetd, xinetd and systemd")
 	fs.BoolVar(&o.once, "once", false, "serve one connection, then exit with its result")
 	fs.StringVar(&o.mech, "mech", "", "accept this `mechanism` only: a name, 1.2.3 or { 1 2 3 }; the default is recommended")
@@ -71,29 +74,43 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
+	o.tls.flags(fs)
 	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
-	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
+	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB, too: ask the KDC for clients that cannot reach it")
 	fs.BoolVar(&o.version, "version", false, "print the version")
 	return fs
 }
 
 func help() string {
 	return `Usage: gss-server [options] service
+       gss-server [options] --listen 'tls://:4446?service=echo' ...
 
 Accepts connections, establishes a GSS-API context with each client, prints the
 messages it receives, and answers each with its MIC. service is a host-based
-service, as service@host; without @host any key of that service will do.
+service, as service@host; without @host any key of that service will do. Where
+every listener echoes, none is given.
 
 Options (a single dash does, too):
 ` + new(options).flags().FlagUsagesWrapped(80) + `
+Listeners are written transport://host:port?service=S. Transports are tcp and
+tls; services are sign, unless another is given, and echo, which sends back what
+comes. host:port alone is tcp.
+
+Client certificates: none are asked for; report: whatever comes, the connection
+stands, and the log tells; verify: a client without a valid one is told why in a
+line of text; require: it fails the handshake. Certificates and CRLs that are
+replaced count from the next handshake on.
+
 Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
-log file. Exit status: 0 it did what it was asked to; 1 it could not, or, with
+log file and reads certificates and CRLs again. Exit status: 0 it did what it was asked to; 1 it could not, or, with
 -once and -inetd, the session failed; 2 the command line is wrong.
 
 Examples:
   gss-server host@server.example
   gss-server -port 5555 -verbose -logfile /var/log/gss-server.log host
   gss-server --keytab /etc/gss/service.keytab --log-format json host@server.example
+  gss-server --listen tls://:4445 --tls-cert server.crt --tls-key server.key \
+      --bind require host@server.example
 
   inetd.conf:
   4444 stream tcp nowait nobody /usr/local/bin/gss-server gss-server -inetd host@server.example
@@ -132,13 +149,23 @@ func parseOptions(args []string) (options, error) {
 }
 
 func (o *options) check(fs *pflag.FlagSet) error {
+	for _, text := range o.listen {
+		e, err := parseEndpoint(text)
+		if err != nil {
+			return err
+		}
+		o.listenOn = append(o.listenOn, e)
+	}
+	if err := o.checkTLS(fs); err != nil {
+		return err
+	}
 	switch {
-	case o.iakerb:
-		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
-	case fs.NArg() == 0:
+	case fs.NArg() == 0 && o.signs():
 		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
 	case fs.NArg() > 1:
 		return extraArguments(fs.Args())
+	case fs.NArg() == 1 && !o.signs():
+		return &hintedError{what: fmt.Sprintf("%s: no listener has the sign service", fs.Arg(0)), hint: "leave the name out, or a service=echo"}
 	case fs.Changed("port") && fs.Changed("listen"):
 		return &hintedError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
 	case o.logFormat != "text" && o.logFormat != "json":
@@ -153,11 +180,19 @@ func (o *options) check(fs *pflag.FlagSet) error {
 			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
 		}
 	}
+	if o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
+		return &hintedError{what: "dtls is not built in yet", hint: "tls:// is"}
+	}
 	o.service = fs.Arg(0)
 	if o.mech == "" {
 		return nil
 	}
 	return o.checkMechanism()
+}
+
+// signs reports whether the sign service is asked for, which takes a keytab.
+func (o *options) signs() bool {
+	return o.inetd || o.any(func(e endpoint) bool { return e.service == "sign" })
 }
 
 // checkMechanism refuses what cannot be accepted.
@@ -170,11 +205,12 @@ func (o *options) checkMechanism() error {
 		o.mechanism = oid
 		return nil
 	case oid == gss.MechIAKERB:
-		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
+		o.mechanism, o.iakerb = oid, true
+		return nil
 	default:
 		return &hintedError{
-			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s) and %s (%s)", o.mech, oid,
-				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO),
+			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s), %s (%s) and %s (%s)", o.mech, oid,
+				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO, gss.MechIAKERB.Name(), gss.MechIAKERB),
 			hint: "leave -mech out: the default mechanism is recommended",
 		}
 	}

@@ -26,6 +26,11 @@ const (
 type acceptHandshake struct {
 	acceptor *Acceptor
 	bindings *gss.ChannelBindings
+	mech     gss.OID // MechKrb5, or MechIAKERB
+
+	// conversation is what went before by IAKERB, which the initiator must show
+	// to have seen alike; nil when nothing did.
+	conversation []byte
 
 	now     time.Time
 	req     kmsg.APReq
@@ -82,7 +87,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 func (h *acceptHandshake) readAPReq(token []byte) error {
 	id, message, err := uint16(tokAPReq), token, error(nil)
 	if h.dce = len(token) > 0 && token[0] == tagAPReq; !h.dce {
-		id, message, err = unframeToken(token)
+		id, message, err = unframeToken(h.mech, token)
 	}
 	if err != nil {
 		return err
@@ -219,6 +224,9 @@ func (h *acceptHandshake) checkChecksum() error {
 	if h.dce && sum.flags&(gss.DCEStyle|gss.Mutual) != gss.DCEStyle|gss.Mutual {
 		return defective(errNotFramed)
 	}
+	if err := h.checkFinished(sum.extensions); err != nil {
+		return err
+	}
 	h.dce = sum.flags&gss.DCEStyle != 0
 	h.delegation = sum.delegation
 	h.flags = sum.flags&acceptedFlags | alwaysFlags
@@ -293,7 +301,7 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 		return nil, nil, err
 	}
 	if !h.dce {
-		der = frameToken(tokAPRep, der)
+		der = frameToken(h.mech, tokAPRep, der)
 	}
 	return der, newProtection(cfg), nil
 }
@@ -358,11 +366,11 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 	if h.dce {
 		return der
 	}
-	return frameToken(tokError, der)
+	return frameToken(h.mech, tokError, der)
 }
 
 func (h *acceptHandshake) inquire() gss.Info {
-	info := gss.Info{Mechanism: gss.MechKrb5, Flags: h.flags}
+	info := gss.Info{Mechanism: h.mech, Flags: h.flags}
 	if h.key != nil {
 		info.Acceptor = principalName(h.key.name, h.key.realm)
 	}

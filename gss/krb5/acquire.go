@@ -1,5 +1,7 @@
 package krb5
 
+//lint:file-ignore ST1005 MIT's words
+
 import (
 	"context"
 	"errors"
@@ -26,13 +28,14 @@ func (c *Credential) acquireInitiate(ctx context.Context, cfg CredentialConfig) 
 	if cfg.Password != "" {
 		return c.acquireByPassword(ctx, kc, want, cfg)
 	}
+	// A default client keytab that cannot be read matters only where there is
+	// nothing else.
+	var keytabErr error
 	if c.clientKeytab = cfg.ClientKeytab; c.clientKeytab == nil {
-		if c.clientKeytab, err = defaultClientKeytab(c.profile); err != nil {
-			return err
-		}
+		c.clientKeytab, keytabErr = defaultClientKeytab(c.profile)
 	}
 	c.keyEtypes = kc.TktEnctypes
-	if err := c.chooseCache(want); err != nil {
+	if err := c.chooseCache(want, keytabErr); err != nil {
 		return err
 	}
 	c.keyed = c.client
@@ -68,8 +71,9 @@ func initiatorPrincipal(ctx context.Context, profile *Profile, name gss.Name) (c
 
 // chooseCache decides on client and cache: those that were asked for, or the
 // cache of the default collection that has the client's tickets, else one in
-// which the client keytab's tickets can be put.
-func (c *Credential) chooseCache(want ccache.Principal) error {
+// which the client keytab's tickets can be put. keytabErr is why there is no
+// client keytab.
+func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 	name, stores := "", []*ccache.Store(nil)
 	if c.cache != nil {
 		name, stores = c.cache.Name(), []*ccache.Store{c.cache.store}
@@ -104,6 +108,9 @@ func (c *Credential) chooseCache(want ccache.Principal) error {
 	if anybody {
 		others = nil
 	}
+	if c.clientKeytab == nil {
+		return noCredential(want, name, others, keytabErr)
+	}
 	if err := c.chooseKeyed(want); err != nil {
 		return noCredential(want, name, others, err)
 	}
@@ -127,9 +134,6 @@ func (c *Credential) chooseCache(want ccache.Principal) error {
 // chooseKeyed makes the client the wanted one if the client keytab has keys for
 // it, or the first of the keytab if anybody will do.
 func (c *Credential) chooseKeyed(want ccache.Principal) error {
-	if c.clientKeytab == nil {
-		return errNoClientKeytab
-	}
 	kt, err := c.clientKeytab.current()
 	if err != nil {
 		return err
@@ -148,10 +152,7 @@ func (c *Credential) chooseKeyed(want ccache.Principal) error {
 	return nil
 }
 
-var (
-	errNoClientKeytab = errors.New("no client keytab")
-	errEmptyKeytab    = errors.New("the client keytab is empty")
-)
+var errEmptyKeytab = errors.New("the client keytab is empty")
 
 // noCredential says that there is no cache of the client, and why the client
 // keytab cannot help.
@@ -163,9 +164,12 @@ func noCredential(want ccache.Principal, name string, others []string, keytab er
 		e.Err = fmt.Errorf("Principal in credential cache does not match desired name: %s, not of %s", others[0], want)
 		e.Hint = fmt.Sprintf("kinit %s, or name that user's cache in KRB5CCNAME", want)
 	}
-	if keytab != nil && keytab != errNoClientKeytab {
+	if keytab != nil {
+		if ke, ok := errors.AsType[*gss.Error](keytab); ok {
+			keytab = ke.Err
+		}
 		e.Err = fmt.Errorf("%w; %w", e.Err, keytab)
-		e.Hint += "; or add the client's keys to the client keytab that KRB5_CLIENT_KTNAME names"
+		e.Hint += "; or give the client's keys in the client keytab that KRB5_CLIENT_KTNAME names"
 	}
 	return e
 }
@@ -195,11 +199,17 @@ func (c *Credential) acquireByPassword(ctx context.Context, kc *kdc.Client, clie
 	if cfg.Cache != nil || cfg.ClientKeytab != nil {
 		return failure(errors.New("both Password and Cache or ClientKeytab are set: a password leaves no cache behind"))
 	}
-	tgt, err := kc.AS(ctx, kdcPrincipal(client), kdc.Password(cfg.Password), kdc.ASOptions{})
+	c.cache, c.private, c.client = NewMemoryCache(), true, client
+	return c.initialTicket(ctx, kc, kdc.Password(cfg.Password))
+}
+
+// initialTicket gets the ticket-granting ticket of the credential's client by a
+// password and makes it the cache's content. The KDC may correct the client.
+func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password kdc.Secret) error {
+	tgt, err := kc.AS(ctx, kdcPrincipal(c.client), password, kdc.ASOptions{})
 	if err != nil {
 		return kdcError(err)
 	}
-	c.cache, c.private = NewMemoryCache(), true
 	c.client = ccachePrincipal(tgt.Client)
 	err = c.cache.store.Replace(&ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})
 	if err != nil {

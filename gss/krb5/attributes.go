@@ -21,15 +21,38 @@ type PAC struct {
 	Logon  *LogonInfo // nil when the KDC has no SIDs, as MIT's own databases
 }
 
-// ClientInfo says whose a PAC is: the client's name without the realm and when
-// it authenticated.
-type ClientInfo = pac.ClientInfo
+// ClientInfo says whose a PAC is (MS-PAC, section 2.7).
+type ClientInfo struct {
+	Name     string    // without realm
+	AuthTime time.Time // of the initial authentication, to the second
+}
 
-// UPNInfo is the client's name as users type it, and its DNS domain.
-type UPNInfo = pac.UPNInfo
+// UPNInfo is the client's name as users type it (MS-PAC, section 2.10).
+type UPNInfo struct {
+	UPN           string // user principal name, user@domain
+	DNSDomain     string // of the client's account
+	UPNIsImplicit bool   // the account has none: it was made of account and domain
 
-// LogonInfo is the client's account and groups, by SID.
-type LogonInfo = pac.LogonInfo
+	// SAMName and SID are the account's. KDCs before 2021 leave them out.
+	SAMName string
+	SID     string
+}
+
+// LogonInfo is the client's account and groups (MS-PAC, section 2.5). SIDs are
+// written S-1-5-21-...; groups that are not enabled are left out.
+type LogonInfo struct {
+	UserName  string // of the account
+	FullName  string
+	Domain    string // the account's, by its NetBIOS name
+	Server    string // domain controller that authenticated the client, by its NetBIOS name
+	LogonTime time.Time
+
+	UserSID           string
+	PrimaryGroupSID   string
+	GroupSIDs         []string // groups of the account's domain
+	ExtraSIDs         []string // groups of other domains, and well-known ones
+	ResourceGroupSIDs []string // groups of the service's domain
+}
 
 // ErrNoPAC means that the initiator's ticket has no PAC, or that the context is
 // not one that was accepted by this mechanism.
@@ -38,7 +61,7 @@ var ErrNoPAC = errors.New("no PAC came with the initiator's ticket")
 // PACOf gives the PAC of the initiator, on the acceptor's side. It is decoded
 // with the first call for a context. The error is ErrNoPAC, or says why the PAC
 // is not to be believed or cannot be read. The context stands all the same, as
-// with MIT's library, since nothing but the PAC hangs on the PAC. A program that
+// with MIT's library, since nothing else depends on the PAC. A program that
 // decides by groups must treat every error as membership in none.
 func PACOf(info gss.Info) (*PAC, error) {
 	a, ok := info.Attributes.(*ticketAttributes)
@@ -112,14 +135,14 @@ func decodePAC(raw *pac.PAC) (*PAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &PAC{Client: client}
+	p := &PAC{Client: ClientInfo(client)}
 	if upn, err := raw.UPNInfo(); err == nil {
-		p.UPN = &upn
+		p.UPN = (*UPNInfo)(&upn)
 	} else if !errors.Is(err, pac.ErrNoBuffer) {
 		return nil, err
 	}
 	if logon, err := raw.LogonInfo(); err == nil {
-		p.Logon = &logon
+		p.Logon = (*LogonInfo)(&logon)
 	} else if !errors.Is(err, pac.ErrNoBuffer) {
 		return nil, err
 	}

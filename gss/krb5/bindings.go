@@ -79,14 +79,16 @@ func (a *Acceptor) checkBindings(sent [bindingsSize]byte, channel *gss.ChannelBi
 		}
 		return false, nil
 	}
-	want, err := hashBindings(channel)
-	if err != nil {
-		return false, err
+	for ; channel != nil; channel = channel.Alternative {
+		want, err := hashBindings(channel)
+		if err != nil {
+			return false, err
+		}
+		if subtle.ConstantTimeCompare(sent[:], want[:]) == 1 {
+			return true, nil
+		}
 	}
-	if subtle.ConstantTimeCompare(sent[:], want[:]) != 1 {
-		return false, badBindings("the initiator's channel bindings are those of another channel")
-	}
-	return true, nil
+	return false, badBindings("the initiator's channel bindings are those of another channel")
 }
 
 func badBindings(why string) error {

@@ -23,6 +23,7 @@ func collections(t *testing.T, f func(t *testing.T, name, conf string)) {
 	t.Run("DIR", func(t *testing.T) { f(t, "DIR:"+filepath.Join(t.TempDir(), "cc"), "") })
 	t.Run("KCM as sssd", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.SSSD)) })
 	t.Run("KCM as Heimdal", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.Heimdal)) })
+	t.Run("KCM as MIT", func(t *testing.T) { f(t, "KCM:", "kcm_socket = "+kcmtest.Start(t, kcmtest.MIT)) })
 	t.Run("KEYRING", func(t *testing.T) { f(t, keyringCollection(t), "") })
 }
 
@@ -241,6 +242,11 @@ func TestCredentialErrors(t *testing.T) {
 	_, err = noDaemon.OpenCache("KCM:")
 	wantError(t, err, gss.ErrNoCred, 0, "No KCM server found", "sssd-kcm")
 
+	t.Setenv("KRB5_CLIENT_KTNAME", filepath.Join(dir, "damaged"))
+	_, err = s.tryAcquire(t, krb5.CredentialConfig{Cache: open(missing)})
+	wantError(t, err, gss.ErrNoCred, -1765328189, filepath.Join(dir, "damaged"), "KRB5_CLIENT_KTNAME")
+	s.acquire(t, krb5.CredentialConfig{Cache: open(filepath.Join(dir, "alice"))}) // which needs no keytab
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = krb5.AcquireCredential(ctx, krb5.CredentialConfig{Usage: gss.InitiateOnly, Profile: s.profile, Cache: krb5.NewMemoryCache(), ClientKeytab: s.keys(t, "bob"), Time: s.clock})
@@ -266,7 +272,22 @@ func TestConcurrentFirstUse(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if as, _ := requests(s, &last); as != 1 && as != 2 { // one exchange is two requests where the KDC asks for pre-authentication
+	as, _ := requests(s, &last)
+	if as != 1 && as != 2 { // one exchange is two requests where the KDC asks for pre-authentication
 		t.Errorf("%d AS requests", as)
 	}
+
+	// They fail together, and none for good.
+	must(t, os.Remove(strings.TrimPrefix(cache.Name(), "FILE:")))
+	s.realm.SetFaults(gsstest.Faults{ErrorCode: 60})
+	for range 32 {
+		all.Go(func() {
+			if _, err := s.initiate(t, cred); !errors.Is(err, gss.ErrFailure) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	s.realm.SetFaults(gsstest.Faults{})
+	s.mustInitiate(t, cred)
 }

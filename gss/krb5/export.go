@@ -38,6 +38,7 @@ func (c *secContext) export() ([]byte, error) {
 	b.AddUint8(exportVersion)
 	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) {
 		addBool(b, c.info.Local)
+		addBool(b, c.info.Mechanism == gss.MechIAKERB)
 		addBool(b, p.subkey)
 		b.AddUint32(uint32(c.info.Flags &^ gss.Delegation)) // the credential stays behind
 		addString(b, c.info.Initiator.String())
@@ -86,8 +87,8 @@ var errExported = errors.New("not an exported context, or a truncated or altered
 
 // ImportContext makes a context of a token that Export gave
 // (GSS_Import_sec_context). It goes on where the exported one stopped, sequence
-// numbers included; a delegated credential does not come along. The caller must
-// see to it that a token is imported once.
+// numbers included; a delegated credential and the initiator's attributes do not
+// come along. The caller must see to it that a token is imported once.
 func ImportContext(token []byte, cfg ImportConfig) (gss.Context, error) {
 	c, err := parseExported(token)
 	if err != nil {
@@ -115,6 +116,7 @@ func parseExported(token []byte) (*secContext, error) {
 		version            uint8
 		body               cryptobyte.String
 		local, subkey      bool
+		iakerb             bool
 		flags              uint32
 		initiator          string
 		acceptor           string
@@ -130,7 +132,7 @@ func parseExported(token []byte) (*secContext, error) {
 		return nil, defective(errors.New("the exported context is of another version"))
 	}
 	if !readUint32LengthPrefixed(&s, &body) || !s.Empty() ||
-		!readBool(&body, &local) || !readBool(&body, &subkey) || !body.ReadUint32(&flags) ||
+		!readBool(&body, &local) || !readBool(&body, &iakerb) || !readBool(&body, &subkey) || !body.ReadUint32(&flags) ||
 		!readString(&body, &initiator) || !readString(&body, &acceptor) ||
 		!body.ReadUint64(&expires) || !body.ReadUint64(&grace) ||
 		!readKey(&body, &full) || !readKey(&body, &partial) ||
@@ -167,6 +169,9 @@ func parseExported(token []byte) (*secContext, error) {
 			Expires:     time.Unix(int64(expires), 0),
 		},
 		grace: time.Duration(grace) * time.Second,
+	}
+	if iakerb {
+		c.info.Mechanism = gss.MechIAKERB
 	}
 	c.prot.window.next, c.prot.window.seen = next, window
 	return c, nil

@@ -86,6 +86,28 @@ func (p *Profile) Canonicalize(ctx context.Context, name gss.Name) (gss.Name, er
 // clientPrincipal reads the name of a user or principal; without a realm it is
 // of the default realm.
 func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) {
+	p, err := readPrincipal(name)
+	if err != nil {
+		return ccache.Principal{}, err
+	}
+	if p.Realm == "" {
+		p.Realm = profile.DefaultRealm()
+	}
+	if p.Realm == "" {
+		return ccache.Principal{}, &gss.Error{
+			Major: gss.ErrBadName,
+			Minor: minorNoDefaultRealm,
+			Mech:  gss.MechKrb5,
+			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", name),
+			Hint:  "write the name with its realm, or set default_realm in krb5.conf",
+		}
+	}
+	return p, nil
+}
+
+// readPrincipal reads the name of a user or principal; the realm is empty where
+// it has none.
+func readPrincipal(name gss.Name) (ccache.Principal, error) {
 	text, typ := name.Display()
 	parse := kmsg.ParsePrincipal
 	switch typ {
@@ -98,18 +120,6 @@ func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) 
 	p, realm, err := parse(text)
 	if err != nil {
 		return ccache.Principal{}, badName(text, err)
-	}
-	if realm == "" {
-		realm = profile.DefaultRealm()
-	}
-	if realm == "" {
-		return ccache.Principal{}, &gss.Error{
-			Major: gss.ErrBadName,
-			Minor: minorNoDefaultRealm,
-			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", text),
-			Hint:  "write the name with its realm, or set default_realm in krb5.conf",
-		}
 	}
 	return ccache.Principal{Realm: realm, Components: p.Components, NameType: p.Type}, nil
 }

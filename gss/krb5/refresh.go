@@ -42,6 +42,9 @@ type renewal struct {
 	once  sync.Once
 	turn  chan struct{} // holds a value while somebody is at it
 	retry atomic.Int64  // Unix time in nanoseconds
+
+	failures atomic.Int64 // of those who had no living ticket
+	failure  error        // the last of these; only for whose turn it is
 }
 
 func (r *renewal) start() chan struct{} {
@@ -77,6 +80,7 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 		return content, err
 	}
 	turn := c.renewal.start()
+	failures := c.renewal.failures.Load()
 	if what == acquire {
 		select {
 		case turn <- struct{}{}:
@@ -101,7 +105,15 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 		return content, err
 	}
 	if what == acquire {
-		return c.acquireByKeytab(ctx, kc)
+		if c.renewal.failures.Load() != failures {
+			return nil, c.renewal.failure // who waited for another's failure need not repeat it
+		}
+		content, err := c.acquireByKeytab(ctx, kc)
+		if err != nil && ctx.Err() == nil {
+			c.renewal.failure = err
+			c.renewal.failures.Add(1)
+		}
+		return content, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()

@@ -108,14 +108,13 @@ func defaultKeytab(profile *Profile) (*Keytab, error) {
 	return OpenKeytab(name)
 }
 
-// defaultClientKeytab opens the keytab that KRB5_CLIENT_KTNAME or
-// default_client_keytab_name names; nil if there is none.
+// defaultClientKeytab opens the keytab that KRB5_CLIENT_KTNAME names; else the
+// one of default_client_keytab_name, which is nil if it does not exist.
 func defaultClientKeytab(profile *Profile) (*Keytab, error) {
-	name := os.Getenv("KRB5_CLIENT_KTNAME")
-	if name == "" {
-		name = profile.settings.DefaultClientKeytabName
+	if name := os.Getenv("KRB5_CLIENT_KTNAME"); name != "" {
+		return OpenKeytab(name)
 	}
-	kt, err := OpenKeytab(name)
+	kt, err := OpenKeytab(profile.settings.DefaultClientKeytabName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

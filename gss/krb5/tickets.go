@@ -73,16 +73,40 @@ func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache
 // cachedTicket finds a ticket in the cache for one of servers, and says whether
 // it is for the first of them.
 func (i *Initiator) cachedTicket(content *ccache.Cache, servers []kdc.Principal, now time.Time) (ticket *ccache.Credential, first bool) {
+	if i.fresh {
+		return nil, false
+	}
 	for n, server := range servers {
 		want := ccachePrincipal(server)
 		if want.Realm == "" {
 			want.Realm = i.cred.client.Realm
 		}
-		if found := content.Find(i.cred.client, want, i.etypes, now); found != nil {
+		found := content.Find(i.cred.client, want, i.etypes, now)
+		if found == nil && server.Realm == "" {
+			want.Realm = ""
+			found = referredTicket(content.Find(i.cred.client, want, i.etypes, now))
+		}
+		if found != nil {
 			return found, n == 0
 		}
 	}
 	return nil, false
+}
+
+// referredTicket is a ticket of a realm that the KDC referred to. The cache has
+// it under the name that was asked for, without a realm, as MIT's library keeps
+// it; the ticket itself says which service it is for.
+func referredTicket(found *ccache.Credential) *ccache.Credential {
+	if found == nil {
+		return nil
+	}
+	ticket, err := kmsg.ParseTicket(found.Ticket)
+	if err != nil {
+		return nil
+	}
+	named := *found
+	named.Server = ccache.Principal{Realm: ticket.Realm, Components: ticket.SName.Components, NameType: ticket.SName.Type}
+	return &named
 }
 
 // asksDNS reports whether DNS has a say in which principal the target means, so
@@ -114,13 +138,20 @@ func (i *Initiator) fetchTicket(ctx context.Context, content *ccache.Cache, foun
 	if found != nil && !tgt.EndTime.After(found.EndTime) {
 		return nil, nil
 	}
-	ticket, err := i.askKDC(ctx, tgt, servers)
+	ticket, asked, err := i.askKDC(ctx, tgt, servers)
 	if err != nil {
 		return nil, err
 	}
 	entry := cacheEntry(ticket)
+	if i.fresh {
+		return &entry, nil
+	}
+	kept := entry
+	if asked.Realm == "" && entry.Server.Realm != i.cred.client.Realm {
+		kept.Server = ccachePrincipal(asked) // where the next one looks: see referredTicket
+	}
 	// A cache that cannot be written to still served: the ticket is good.
-	_ = i.cred.cache.store.Append(entry)
+	_ = i.cred.cache.store.Append(kept)
 	return &entry, nil
 }
 
@@ -134,8 +165,9 @@ func (i *Initiator) ticketGrantingTicket(content *ccache.Cache, now time.Time) (
 			Major: gss.ErrNoCred,
 			Minor: minorCacheMatchNotFound,
 			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("Matching credential not found (cache: %s has no ticket for the service and no ticket-granting ticket)", c.cache.Name()),
-			Hint:  hintKinit,
+			//lint:ignore ST1005 MIT's words
+			Err:  fmt.Errorf("Matching credential not found (cache: %s has no ticket for the service and no ticket-granting ticket)", c.cache.Name()),
+			Hint: hintKinit,
 		}
 	case !found.EndTime.After(now):
 		e := protocolError(gss.ErrCredentialsExpired, kmsg.APErrTktExpired,
@@ -151,19 +183,18 @@ func (i *Initiator) ticketGrantingTicket(content *ccache.Cache, now time.Time) (
 	return t, nil
 }
 
-// askKDC gets a ticket for the first of servers that the KDC knows.
-func (i *Initiator) askKDC(ctx context.Context, tgt kdc.Ticket, servers []kdc.Principal) (kdc.Ticket, error) {
-	var err error
-	for _, server := range servers {
-		var ticket kdc.Ticket
-		if ticket, err = i.kdc.TGS(ctx, tgt, server, kdc.TGSOptions{}); err == nil {
-			return ticket, nil
+// askKDC gets a ticket for the first of servers that the KDC knows, and says
+// which that was.
+func (i *Initiator) askKDC(ctx context.Context, tgt kdc.Ticket, servers []kdc.Principal) (ticket kdc.Ticket, asked kdc.Principal, err error) {
+	for _, asked = range servers {
+		if ticket, err = i.kdc.TGS(ctx, tgt, asked, kdc.TGSOptions{}); err == nil {
+			return ticket, asked, nil
 		}
 		if !errors.Is(err, &kdc.Error{Code: int32(kmsg.KDCErrSPrincipalUnknown)}) {
 			break
 		}
 	}
-	return kdc.Ticket{}, kdcError(err)
+	return kdc.Ticket{}, kdc.Principal{}, kdcError(err)
 }
 
 // newKDCClient makes a KDC client that asks for the enctypes that krb5.conf

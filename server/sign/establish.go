@@ -12,14 +12,18 @@ import (
 	"github.com/countersign-go/countersign/token"
 )
 
-// establish accepts a context. first is the token that was read already, nil if
-// none was.
+// establish accepts a context, bound to the channel that it comes by if that has
+// bindings. first is the token that was read already, nil if none was.
 func (x *exchange) establish(ctx context.Context, first []byte) error {
 	carrier := &carrier{conn: x.conn, first: first}
 	if x.cfg.Verbose {
 		carrier.out = x.out
 	}
-	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, nil)
+	var channel *gss.ChannelBindings
+	if below, ok := x.session.Conn().(interface{ Bindings() *gss.ChannelBindings }); ok {
+		channel = below.Bindings()
+	}
+	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, channel)
 	if err != nil {
 		if _, ok := errors.AsType[*gss.Error](err); ok {
 			return x.fail("accepting context", err)

@@ -123,6 +123,7 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 	}
 	if verbose {
 		fmt.Fprintf(p.w, "Accepted connection using mechanism OID %s.\n", info.Mechanism.Braces())
+		p.attributes(info.Attributes)
 	}
 	switch {
 	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
@@ -131,6 +132,29 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 		fmt.Fprintf(p.w, "localname: %s\n", visible(local))
 	}
 	fmt.Fprintf(p.w, "Accepted connection: \"%s\"\n", visible(info.Initiator.String()))
+}
+
+// attributes prints what is known of the client beside the name.
+func (p *printer) attributes(of gss.Attributes) {
+	if of == nil {
+		return
+	}
+	word := func(yes bool, word string) string {
+		if yes {
+			return word
+		}
+		return ""
+	}
+	for _, a := range of.All() {
+		fmt.Fprintf(p.w, "Attribute %s %s %s\n\n%s\n", visible(a.Name), word(a.Authenticated, "Authenticated"), word(a.Complete, "Complete"), visible(a.Display))
+		for i, b := range a.Value {
+			if i%32 == 0 {
+				fmt.Fprintln(p.w)
+			}
+			fmt.Fprintf(p.w, "%02x", b)
+		}
+		fmt.Fprint(p.w, "\n\n")
+	}
 }
 
 // message prints a message: text as it is, anything else as a hex dump.

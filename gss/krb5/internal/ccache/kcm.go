@@ -18,20 +18,21 @@ type kcm struct {
 
 // Requests, each with its parameters and its reply's content. Names end in a zero byte, lists of UUIDs with the message.
 const (
-	kcmGenNew           = 3  // () -> name
-	kcmInitialize       = 4  // name, principal
-	kcmDestroy          = 5  // name
-	kcmStore            = 6  // name, credential
-	kcmGetPrincipal     = 8  // name -> principal
-	kcmGetCredUUIDList  = 9  // name -> UUIDs
-	kcmGetCredByUUID    = 10 // name, UUID -> credential
-	kcmRemoveCred       = 11 // name, flags, credential tag
-	kcmGetCacheUUIDList = 18 // () -> UUIDs
-	kcmGetCacheByUUID   = 19 // UUID -> name
-	kcmGetDefaultCache  = 20 // () -> name
-	kcmGetKDCOffset     = 22 // name -> seconds
-	kcmSetKDCOffset     = 23 // name, seconds
-	kcmGetCredList      = 13001
+	kcmGenNew           = 3     // () -> name
+	kcmInitialize       = 4     // name, principal
+	kcmDestroy          = 5     // name
+	kcmStore            = 6     // name, credential
+	kcmGetPrincipal     = 8     // name -> principal
+	kcmGetCredUUIDList  = 9     // name -> UUIDs
+	kcmGetCredByUUID    = 10    // name, UUID -> credential
+	kcmRemoveCred       = 11    // name, flags, credential tag
+	kcmGetCacheUUIDList = 18    // () -> UUIDs
+	kcmGetCacheByUUID   = 19    // UUID -> name
+	kcmGetDefaultCache  = 20    // () -> name
+	kcmGetKDCOffset     = 22    // name -> seconds
+	kcmSetKDCOffset     = 23    // name, seconds
+	kcmGetCredList      = 13001 // name -> number of credentials, each with its length before it
+	kcmReplace          = 13002 // name, seconds, principal, number of credentials, each with its length before it
 )
 
 // kcmTimesExact among REMOVE_CRED's flags has the daemon compare the times of tickets too.
@@ -187,12 +188,15 @@ func (k *kcm) replace(c *Cache) error {
 		if err != nil {
 			return err
 		}
+		var refused kcmStatus
+		if err := conn.replaceAtOnce(name, principal, c); err == nil || !errors.As(err, &refused) {
+			return err
+		}
 		if _, err := conn.call(kcmInitialize, name, principal); err != nil {
 			return err
 		}
 		if c.TimeOffset != 0 {
-			seconds := binary.BigEndian.AppendUint32(nil, uint32(int32(c.TimeOffset/time.Second)))
-			if _, err := conn.call(kcmSetKDCOffset, name, seconds); err != nil {
+			if _, err := conn.call(kcmSetKDCOffset, name, kcmOffset(c.TimeOffset)); err != nil {
 				return err
 			}
 		}
@@ -203,6 +207,26 @@ func (k *kcm) replace(c *Cache) error {
 		}
 		return nil
 	})
+}
+
+// replaceAtOnce asks for what newer daemons can do. No reader sees the content half changed then.
+func (c *kcmConn) replaceAtOnce(name, principal []byte, cache *Cache) error {
+	w := newWriter(version4)
+	w.uint32(uint32(len(cache.Credentials)))
+	for i := range cache.Credentials {
+		data, err := marshalCredential(&cache.Credentials[i])
+		if err != nil {
+			return err
+		}
+		w.counted(string(data))
+	}
+	defer clear(w.b)
+	_, err := c.call(kcmReplace, name, kcmOffset(cache.TimeOffset), principal, w.b)
+	return err
+}
+
+func kcmOffset(offset time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(nil, uint32(int32(offset/time.Second)))
 }
 
 func (c *kcmConn) store(name []byte, cred *Credential) error {

@@ -21,6 +21,7 @@ import (
 func daemons(t *testing.T, f func(t *testing.T, socket string, removes bool)) {
 	t.Run("as Heimdal", func(t *testing.T) { f(t, kcmtest.Start(t, kcmtest.Heimdal), true) })
 	t.Run("as sssd", func(t *testing.T) { f(t, kcmtest.Start(t, kcmtest.SSSD), false) })
+	t.Run("as MIT", func(t *testing.T) { f(t, kcmtest.Start(t, kcmtest.MIT), true) })
 	t.Run("Heimdal", func(t *testing.T) { f(t, kcmtest.StartHeimdal(t), true) })
 }
 

@@ -87,7 +87,6 @@ func parsePrimary(payload []byte) (string, error) {
 		return "", fmt.Errorf("%w: the collection's primary name is cut off", ErrFormat)
 	}
 	if version != collectionVersion {
-		//lint:ignore ST1005 MIT's words
 		return "", fmt.Errorf("%w: Unknown keyring collection version %d", ErrVersion, version)
 	}
 	if !s.ReadUint32(&length) || uint64(length) > uint64(len(s)) || !s.ReadBytes(&name, int(length)) || !s.Empty() || length == 0 {

@@ -168,6 +168,21 @@ func TestKlistReadsKeyring(t *testing.T) {
 	}
 }
 
+// MIT's klist finds a cache in the user's persistent keyring too.
+func TestKlistReadsPersistent(t *testing.T) {
+	klist := mit(t, "klist")
+	testKeyring(t, sessionAnchor) // leaves the test out where there are no keyrings
+	s := open(t, fmt.Sprintf("KEYRING:persistent:%d:countersign-klist-%d", os.Geteuid(), os.Getpid()))
+	cred := credential("a", 18, time.Now().Add(time.Hour).Unix())
+	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Destroy() })
+	if out := run(t, klist, s.Name()); !strings.Contains(out, "Ticket cache: "+s.Name()+"\n") || !strings.Contains(out, "host/a@R") {
+		t.Errorf("klist prints\n%s", out)
+	}
+}
+
 // What is there under the names of ours but is none of ours is said to be so.
 func TestKeyringDamaged(t *testing.T) {
 	collection := testKeyring(t, sessionAnchor)

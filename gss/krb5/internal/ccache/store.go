@@ -94,8 +94,8 @@ func (s *Store) Current() (*Cache, error) { return s.load() }
 func (s *Store) Initialize(principal Principal) error { return s.replace(&Cache{Default: principal}) }
 
 // Replace makes the cache anew with that content. Readers of a file see the old content or the new, nothing between, and
-// whoever is writing to the old file at that moment writes in vain. A KCM daemon and a keyring get one credential after the
-// other, and a reader may see some of them only.
+// whoever is writing to the old file at that moment writes in vain. A keyring and older KCM daemons get one credential after
+// the other, and a reader may see some of them only.
 func (s *Store) Replace(c *Cache) error { return s.replace(c) }
 
 // Append stores one more credential in a cache that exists. One for the same server that is there already stays: [Cache.Find]

@@ -439,3 +439,32 @@ func TestLoadNoticesChange(t *testing.T) {
 		t.Errorf("after removal in place: %q", got)
 	}
 }
+
+// Current gives the same value for as long as the content is the same, whatever happens to the file's time.
+func TestCurrentIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cc")
+	s := open(t, path)
+	cred := credential("a", 18, 2_000_000_000)
+	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, age := range []time.Duration{0, time.Hour, time.Hour} {
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := s.Current(); again != first || err != nil {
+			t.Errorf("aged %v: read anew, %v", age, err)
+		}
+	}
+	if err := s.Append(credential("b", 18, 2_000_000_000)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Current(); err != nil || again == first || len(again.Credentials) != 2 || len(first.Credentials) != 1 {
+		t.Errorf("after an addition: %v, %v", again, err)
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // Requests, with MIT's numbers.
@@ -32,6 +34,7 @@ const (
 	opGetKDCOffset     = 22
 	opSetKDCOffset     = 23
 	opGetCredList      = 13001
+	opReplace          = 13002
 )
 
 // Statuses, of MIT's error table.
@@ -45,11 +48,26 @@ const (
 // A Flavour says whose daemon to speak like.
 type Flavour int
 
-// The flavours. An sssd gives all credentials of a cache at once, and removes none; a Heimdal does neither.
+// The flavours. An sssd gives all credentials of a cache at once, and removes none; a Heimdal removes them, one at a time as it
+// gives them. MIT's own test server can do all that and replace a cache's content at once.
 const (
 	Heimdal Flavour = iota
 	SSSD
+	MIT
 )
+
+// knows says whether a daemon of that flavour handles the request.
+func (f Flavour) knows(op uint16) bool {
+	switch op {
+	case opGetCredList:
+		return f != Heimdal
+	case opRemoveCred:
+		return f != SSSD
+	case opReplace:
+		return f == MIT
+	}
+	return op <= opSetKDCOffset
+}
 
 type cache struct {
 	id, name  string
@@ -130,6 +148,9 @@ func (s *server) serve(conn net.Conn) {
 func (s *server) answer(op uint16, p []byte) (status int32, content []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.flavour.knows(op) {
+		return statusNotSupported, nil
+	}
 	switch op {
 	case opGenNew:
 		return 0, s.cname(s.find("1000:"+strconv.Itoa(s.next()), true).name)
@@ -152,7 +173,7 @@ func (s *server) answer(op uint16, p []byte) (status int32, content []byte) {
 	if !ended {
 		return statusFormat, nil
 	}
-	c := s.find(string(name), op == opInitialize)
+	c := s.find(string(name), op == opInitialize || op == opReplace)
 	switch {
 	case op == opSetDefaultCache:
 		s.primary = string(name)
@@ -186,19 +207,15 @@ func (s *server) answerCache(c *cache, op uint16, p []byte) (status int32, conte
 		}
 		return statusEnd, nil
 	case opGetCredList:
-		if s.flavour != SSSD {
-			return statusNotSupported, nil
-		}
 		content = binary.BigEndian.AppendUint32(nil, uint32(len(c.creds)))
 		for _, cred := range c.creds {
 			content = append(binary.BigEndian.AppendUint32(content, uint32(len(cred))), cred...)
 		}
 		return 0, content
 	case opRemoveCred:
-		if s.flavour == SSSD {
-			return statusNotSupported, nil
-		}
 		return c.remove(p), nil
+	case opReplace:
+		return s.replace(c, cryptobyte.String(p)), nil
 	case opGetKDCOffset:
 		if c.offset == nil {
 			return 0, make([]byte, 4)
@@ -210,6 +227,42 @@ func (s *server) answerCache(c *cache, op uint16, p []byte) (status int32, conte
 		return statusNotSupported, nil
 	}
 	return 0, nil
+}
+
+// replace takes an offset, a principal, and a number of credentials, each after its length.
+func (s *server) replace(c *cache, p cryptobyte.String) (status int32) {
+	var offset, one []byte
+	var n, length uint32
+	if !p.ReadBytes(&offset, 4) {
+		return statusFormat
+	}
+	// A principal is its type, a number, and so many components and the realm.
+	rest := p
+	if !rest.Skip(4) || !rest.ReadUint32(&n) {
+		return statusFormat
+	}
+	for range n + 1 {
+		if !rest.ReadUint32(&length) || !rest.Skip(int(length)) {
+			return statusFormat
+		}
+	}
+	principal := p[:len(p)-len(rest)]
+	var creds [][]byte
+	var ids []string
+	if !rest.ReadUint32(&n) {
+		return statusFormat
+	}
+	for range n {
+		if !rest.ReadUint32(&length) || !rest.ReadBytes(&one, int(length)) {
+			return statusFormat
+		}
+		creds, ids = append(creds, slices.Clone(one)), append(ids, s.uuid())
+	}
+	if !rest.Empty() {
+		return statusFormat
+	}
+	c.principal, c.offset, c.ids, c.creds = slices.Clone(principal), offset, ids, creds
+	return 0
 }
 
 // remove takes flags (ignored: times count always) and a tag: what it holds, client, server, times, a byte, ticket flags. A

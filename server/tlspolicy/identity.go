@@ -1,0 +1,179 @@
+package tlspolicy
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// identitySource is where the server's key and certificate come from.
+func identitySource(cfg *Config) *source[*tls.Certificate] {
+	var paths []string
+	for _, path := range []string{cfg.CertFile, cfg.KeyFile, cfg.PKCS12File, cfg.PassphraseFile} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return &source[*tls.Certificate]{paths: paths, parse: func(contents [][]byte) (*tls.Certificate, error) {
+		content := make(map[string][]byte, len(paths))
+		for i, path := range paths {
+			content[path] = contents[i]
+		}
+		var passphrase []byte
+		if cfg.PassphraseFile != "" {
+			passphrase, _, _ = bytes.Cut(content[cfg.PassphraseFile], []byte("\n"))
+			passphrase = bytes.TrimSuffix(passphrase, []byte("\r"))
+		}
+		var id *tls.Certificate
+		var err error
+		if cfg.PKCS12File != "" {
+			id, err = parsePKCS12(cfg.PKCS12File, content[cfg.PKCS12File], string(passphrase))
+		} else {
+			id, err = parsePEM(cfg, content, passphrase)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return id, checkIdentity(id, cfg.CertFile+cfg.PKCS12File, cfg.KeyFile, cfg.Time())
+	}}
+}
+
+func parsePKCS12(path string, content []byte, passphrase string) (*tls.Certificate, error) {
+	key, leaf, chain, err := pkcs12.DecodeChain(content, passphrase)
+	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+		return nil, hinted("--tls-key-passphrase-file names a file with the passphrase as its first line", "%s: the passphrase is missing or wrong", path)
+	}
+	if err != nil {
+		return nil, hinted("it has to hold one key with its certificate, as openssl pkcs12 -export makes it", "%s: %w", path, err)
+	}
+	id := &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	for _, ca := range chain {
+		id.Certificate = append(id.Certificate, ca.Raw)
+	}
+	return id, nil
+}
+
+func parsePEM(cfg *Config, content map[string][]byte, passphrase []byte) (*tls.Certificate, error) {
+	id := new(tls.Certificate)
+	certs, keys, err := splitPEM(cfg.CertFile, content[cfg.CertFile])
+	if err != nil {
+		return nil, err
+	}
+	keyFile := cfg.CertFile
+	switch {
+	case len(certs) == 0:
+		return nil, hinted(`it begins with "-----BEGIN CERTIFICATE-----"`, "%s: there is no certificate in PEM form", cfg.CertFile)
+	case cfg.KeyFile == "" && len(keys) == 0:
+		return nil, hinted("--tls-key names the file with the key", "%s: there is no private key beside the certificate", cfg.CertFile)
+	case cfg.KeyFile != "" && cfg.KeyFile != cfg.CertFile:
+		if len(keys) > 0 {
+			return nil, hinted("leave the key file out, or take the key out of the certificate's file", "two sources of the TLS key at once: %s and %s", cfg.CertFile, cfg.KeyFile)
+		}
+		keyFile = cfg.KeyFile
+		if _, keys, err = splitPEM(cfg.KeyFile, content[cfg.KeyFile]); err != nil {
+			return nil, err
+		}
+	}
+	switch len(keys) {
+	case 0:
+		return nil, hinted(`it begins with "-----BEGIN PRIVATE KEY-----"`, "%s: there is no private key in PEM form", keyFile)
+	case 1:
+	default:
+		return nil, hinted("leave one of them", "%s: there are %d private keys", keyFile, len(keys))
+	}
+	for _, cert := range certs {
+		id.Certificate = append(id.Certificate, cert.Bytes)
+	}
+	if id.Leaf, err = x509.ParseCertificate(certs[0].Bytes); err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.CertFile, err)
+	}
+	id.PrivateKey, err = parseKey(keyFile, keys[0], passphrase)
+	return id, err
+}
+
+// splitPEM finds certificates and private keys among the PEM blocks.
+func splitPEM(path string, content []byte) (certs, keys []*pem.Block, err error) {
+	for {
+		var block *pem.Block
+		block, content = pem.Decode(content)
+		switch {
+		case block == nil:
+			return certs, keys, nil
+		case block.Type == "CERTIFICATE":
+			certs = append(certs, block)
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			keys = append(keys, block)
+		case block.Type == "EC PARAMETERS", block.Type == "DH PARAMETERS":
+		default:
+			return nil, nil, fmt.Errorf("%s: %q is neither a certificate nor a private key", path, block.Type)
+		}
+	}
+}
+
+func parseKey(path string, block *pem.Block, passphrase []byte) (crypto.PrivateKey, error) {
+	der := block.Bytes
+	const convert = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in %s writes it in a form that is"
+	switch {
+	case block.Headers["DEK-Info"] != "":
+		return nil, hinted(fmt.Sprintf(convert, path), "%s: the key is encrypted by OpenSSL's old scheme, which protects little and is not read here", path)
+	case block.Type == "ENCRYPTED PRIVATE KEY":
+		if len(passphrase) == 0 {
+			return nil, hinted("--tls-key-passphrase-file names a file with the passphrase as its first line", "%s: the key is encrypted", path)
+		}
+		var err error
+		if der, err = decryptPKCS8(der, passphrase); err != nil {
+			if errors.Is(err, errScheme) {
+				return nil, hinted(fmt.Sprintf(convert, path), "%s: %w", path, err)
+			}
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParseECPrivateKey(der); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key, nil
+	}
+	if block.Type == "ENCRYPTED PRIVATE KEY" {
+		return nil, fmt.Errorf("%s: %w", path, errPassphrase)
+	}
+	return nil, fmt.Errorf("%s: %w", path, err)
+}
+
+// checkIdentity refuses what no client would accept.
+func checkIdentity(id *tls.Certificate, certFile, keyFile string, now time.Time) error {
+	signer, ok := id.PrivateKey.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("%s: a %T cannot sign", certFile, id.PrivateKey)
+	}
+	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(id.Leaf.PublicKey) {
+		if keyFile == "" {
+			keyFile = "the key in it"
+		}
+		return hinted("the first certificate of the file has to be the key's own, those of its CAs come after it", "%s: %s does not fit the certificate of %s", certFile, keyFile, id.Leaf.Subject)
+	}
+	return checkDates(certFile, id.Leaf, now)
+}
+
+func checkDates(path string, cert *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(cert.NotAfter):
+		return hinted("have it renewed", "%s: the certificate of %s expired at %s", path, cert.Subject, cert.NotAfter.Format(time.RFC3339))
+	case now.Before(cert.NotBefore):
+		return hinted("is this machine's clock right?", "%s: the certificate of %s is not valid before %s", path, cert.Subject, cert.NotBefore.Format(time.RFC3339))
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package tlspolicy
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxFile bounds what is read of a file. The largest public CRLs have some 50 MB.
+const maxFile = 64 << 20
+
+// settling is how long after a change a file can change again without its
+// modification time or size showing it: the coarsest clocks of file systems
+// count in steps of two seconds.
+const settling = 2 * time.Second
+
+// A source is something made of files, made again when they change. What cannot
+// be made leaves the last good value in place.
+type source[T any] struct {
+	paths  []string
+	parse  func(contents [][]byte) (T, error)
+	report func(changed string, err error)
+
+	made atomic.Pointer[made[T]]
+	mu   sync.Mutex // held while reading
+}
+
+// made is a value and what its files looked like when they were last read,
+// whether that gave the value or an error.
+type made[T any] struct {
+	value   T
+	stamps  []stamp
+	sum     [sha256.Size]byte
+	settled bool
+}
+
+// A stamp is how a change of a file shows without reading it.
+type stamp struct {
+	size    int64
+	changed time.Time
+	info    os.FileInfo // for its identity; nil: the file cannot be seen
+}
+
+func (s stamp) same(t stamp) bool {
+	if s.info == nil || t.info == nil {
+		return s.info == nil && t.info == nil
+	}
+	return s.size == t.size && s.changed.Equal(t.changed) && os.SameFile(s.info, t.info)
+}
+
+func look(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.Size(), info.ModTime(), info}
+}
+
+// open makes the value for the first time.
+func (s *source[T]) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, contents, err := s.read()
+	if err != nil {
+		return err
+	}
+	if m.value, err = s.parse(contents); err != nil {
+		return err
+	}
+	s.made.Store(m)
+	return nil
+}
+
+// current gives the value, made again if a file has changed.
+func (s *source[T]) current() T {
+	m := s.made.Load()
+	if m.settled && s.unchanged(m) {
+		return m.value
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m = s.made.Load(); m.settled && s.unchanged(m) {
+		return m.value // another handshake was faster
+	}
+	return s.renew(m)
+}
+
+// reload reads the files again whether they show a change or not.
+func (s *source[T]) reload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renew(s.made.Load())
+}
+
+func (s *source[T]) unchanged(m *made[T]) bool {
+	for i, path := range s.paths {
+		if !m.stamps[i].same(look(path)) {
+			return false
+		}
+	}
+	return true
+}
+
+// renew makes the value of the files as they are now. The caller holds s.mu.
+func (s *source[T]) renew(old *made[T]) T {
+	m, contents, err := s.read()
+	m.value = old.value
+	if err == nil && m.sum == old.sum {
+		s.made.Store(m)
+		return m.value
+	}
+	if err == nil {
+		var value T
+		if value, err = s.parse(contents); err == nil {
+			m.value = value
+		}
+	}
+	if err == nil || !s.sameFailure(old, m) {
+		s.report(fmt.Sprint(s.paths), err)
+	}
+	s.made.Store(m)
+	return m.value
+}
+
+// sameFailure reports whether the files could not be read the last time either,
+// in the same way, so that this need not be said with every handshake.
+func (s *source[T]) sameFailure(old, now *made[T]) bool {
+	for i := range s.paths {
+		if !old.stamps[i].same(now.stamps[i]) {
+			return false
+		}
+	}
+	return old.sum == now.sum
+}
+
+func (s *source[T]) read() (*made[T], [][]byte, error) {
+	m := &made[T]{stamps: make([]stamp, len(s.paths)), settled: true}
+	contents := make([][]byte, len(s.paths))
+	var failed error
+	now := time.Now()
+	for i, path := range s.paths {
+		m.stamps[i] = look(path)
+		if m.stamps[i].info != nil && now.Sub(m.stamps[i].changed) < settling {
+			m.settled = false
+		}
+		content, err := readFile(path)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		contents[i] = content
+	}
+	h := sha256.New()
+	for _, c := range contents {
+		fmt.Fprintf(h, "%d:", len(c))
+		h.Write(c)
+	}
+	h.Sum(m.sum[:0])
+	return m, contents, failed
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxFile)
+	}
+	return content, nil
+}
