@@ -119,7 +119,7 @@ func TestDeadKDC(t *testing.T) {
 			})
 			took := time.Since(start)
 			must(t, err)
-			const exchanges, slack = 2, 900 * time.Millisecond
+			const exchanges, slack = 2, 3 * time.Second // a machine may be busy; an old client's wait is 5 s
 			if took < exchanges*tt.most || took > exchanges*tt.most+slack {
 				t.Errorf("a dead KDC cost %v", took)
 			}
@@ -155,11 +155,12 @@ func TestCrossRealm(t *testing.T) {
 
 	conf, err := os.ReadFile(a.ConfigFile)
 	must(t, err)
-	for name, text := range map[string]string{
-		"known":    string(conf),
-		"referred": strings.ReplaceAll(string(conf), ".b.example = B.TEST", ""),
+	for name, tt := range map[string]struct{ conf, kept string }{
+		"known": {string(conf), "host/www.b.example@B.TEST"},
+		// MIT's library keeps it under the name without a realm that was asked for.
+		"referred": {strings.ReplaceAll(string(conf), ".b.example = B.TEST", ""), "host/www.b.example@"},
 	} {
-		profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(text)))
+		profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(tt.conf)))
 		must(t, err)
 		file := filepath.Join(t.TempDir(), "ccache")
 		tickets, err := os.ReadFile(a.CCacheFile)
@@ -173,7 +174,12 @@ func TestCrossRealm(t *testing.T) {
 		if info.Initiator.String() != "alice@A.TEST" || info.Acceptor.String() != "host/www.b.example@B.TEST" {
 			t.Errorf("%s: %s to %s", name, info.Initiator, info.Acceptor)
 		}
+		kept := content(t, "FILE:"+file)
+		if n := len(kept.Credentials); kept.Credentials[n-1].Server.String() != tt.kept {
+			t.Errorf("%s: the cache's last ticket is for %s", name, kept.Credentials[n-1].Server)
+		}
 		// The ticket is in the cache: it takes no KDC to use it again.
+		text := tt.conf
 		for _, realm := range []*mitrealm.Realm{a, b} {
 			text = strings.ReplaceAll(text, realm.KDCAddr, refusing(t))
 		}
