@@ -26,6 +26,10 @@ import (
 // can then be replayed to it after a restart, until the authenticator's time plus
 // the clock skew has passed.
 //
+// An entry in a file is given up when nothing can replay it any more. MIT's
+// library gives up its own one clock skew after they came, which for a client
+// whose clock is ahead is sooner.
+//
 // A cache that is opened by name or made in memory goes by the system's clock;
 // the one that an acceptor opens for itself by [AcceptorConfig]'s Time.
 type ReplayCache struct {
