@@ -168,7 +168,10 @@ func newServices(ctx context.Context, opts options) (byName map[string]server.Se
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
-	release = func() { _ = cred.Release() } // an acceptor's holds nothing that could fail
+	release = func() {
+		_ = kerberos.Close() // a file that was only read and locked
+		_ = cred.Release()   // an acceptor's holds nothing that could fail
+	}
 	acceptor, err := offered(kerberos, iakerb, opts.mechanism)
 	if err != nil {
 		release()
