@@ -118,6 +118,10 @@ type Info struct {
 	// acceptor's side; nil when there is none. Its mechanism's package says
 	// what can be done with it.
 	Delegated Credential
+
+	// Attributes are what is known of the initiator beside its name, on the
+	// acceptor's side; nil when there is nothing.
+	Attributes Attributes
 }
 
 // Peer is the name of the other side.

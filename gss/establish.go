@@ -9,7 +9,8 @@ import (
 
 // A Carrier sends and receives context tokens whole. Where it also has a
 // SetDeadline method, as net.Conn does, cancelling the context.Context of
-// [Initiate] and [Accept] interrupts it at once; otherwise between two tokens.
+// [Initiate] and [Accept] interrupts it at once, and its deadline is then in the
+// past; otherwise between two tokens.
 type Carrier interface {
 	ReadToken() ([]byte, error)
 	WriteToken(token []byte) error

@@ -48,7 +48,7 @@ func ImportName(text string, typ OID) (Name, error) {
 		return parseExportedName([]byte(text))
 	case NTAnonymous:
 		return Name{typ: typ}, nil
-	case NTHostbasedService, NTUserName, NTKrb5Principal:
+	case NTHostbasedService, NTUserName, NTKrb5Principal, NTKrb5Enterprise:
 		if text == "" {
 			return Name{}, &Error{Major: ErrBadName, Err: errors.New("empty name")}
 		}

@@ -26,6 +26,7 @@ const (
 	NTAnonymous        OID = "\x2b\x06\x01\x05\x06\x03"
 	NTExportName       OID = "\x2b\x06\x01\x05\x06\x04"
 	NTKrb5Principal    OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01"
+	NTKrb5Enterprise   OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x06" // user@upn or user@upn@REALM (RFC 6806, section 5)
 )
 
 // maxOIDLength bounds the content octets of an OID. It is the largest length
@@ -145,10 +146,15 @@ func appendArc(dst []byte, n *big.Int) []byte {
 // at most 127 octets.
 func (o OID) Valid() bool {
 	_, ok := o.arcs()
-	return ok && len(o) <= maxOIDLength
+	return ok
 }
 
+// arcs reads the numbers. It takes time quadratic in the length, which the
+// peer may have chosen: what is too long is not looked at.
 func (o OID) arcs() ([]string, bool) {
+	if len(o) > maxOIDLength {
+		return nil, false
+	}
 	var arcs []string
 	n := new(big.Int)
 	start := true
@@ -178,7 +184,7 @@ func (o OID) arcs() ([]string, bool) {
 func (o OID) String() string {
 	arcs, ok := o.arcs()
 	if !ok {
-		return fmt.Sprintf("malformed OID %x", string(o))
+		return fmt.Sprintf("malformed OID %x", string(o[:min(len(o), maxOIDLength)]))
 	}
 	return strings.Join(arcs, ".")
 }

@@ -111,7 +111,7 @@ type ServerConfig struct {
 
 // Client gives the initiating side of a stream over conn. It does no I/O.
 func Client(conn net.Conn, cfg ClientConfig) *Stream {
-	return newStream(conn, func(ctx context.Context, frames *token.Conn) (Context, error) {
+	return newStream(conn, func(ctx context.Context, frames Carrier) (Context, error) {
 		switch {
 		case cfg.Mechanism == nil:
 			return nil, errors.New("gss: ClientConfig.Mechanism is nil")
@@ -132,7 +132,7 @@ func Server(conn net.Conn, cfg ServerConfig) *Stream {
 	if cfg.Bindings != nil {
 		required |= ChannelBound
 	}
-	return newStream(conn, func(ctx context.Context, frames *token.Conn) (Context, error) {
+	return newStream(conn, func(ctx context.Context, frames Carrier) (Context, error) {
 		if cfg.Mechanism == nil {
 			return nil, errors.New("gss: ServerConfig.Mechanism is nil")
 		}
@@ -140,7 +140,7 @@ func Server(conn net.Conn, cfg ServerConfig) *Stream {
 	}, required)
 }
 
-func newStream(conn net.Conn, establish func(context.Context, *token.Conn) (Context, error), required Flags) *Stream {
+func newStream(conn net.Conn, establish func(context.Context, Carrier) (Context, error), required Flags) *Stream {
 	s := &Stream{conn: conn, wire: wire{Conn: conn}}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.out.fill = s.wrapRecord
@@ -150,7 +150,7 @@ func newStream(conn net.Conn, establish func(context.Context, *token.Conn) (Cont
 		panic(err) // the values are right
 	}
 	s.handshake = func(ctx context.Context) (Context, error) {
-		sec, err := establish(ctx, s.frames)
+		sec, err := establish(ctx, streamCarrier{s.frames})
 		if err != nil {
 			return nil, err
 		}

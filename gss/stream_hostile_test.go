@@ -274,7 +274,7 @@ func FuzzStreamServer(f *testing.F) {
 		if err == nil || len(got) > 0 {
 			t.Fatalf("read %q, %v from a peer without a context", got, err)
 		}
-		if n, err := s.Read(make([]byte, 1)); n != 0 || err == nil || err == io.EOF {
+		if n, err := s.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, io.EOF) {
 			t.Fatalf("the next read: %d, %v", n, err)
 		}
 	})

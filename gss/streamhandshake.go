@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+
+	"github.com/countersign-go/countersign/token"
 )
 
 // Handshake establishes the context if that has not been done. Most programs
@@ -63,6 +66,19 @@ func (s *Stream) begin(sec Context) error {
 		return net.ErrClosed
 	}
 	return nil
+}
+
+// A streamCarrier is the carrier of a stream's context tokens: no end is
+// expected among them.
+type streamCarrier struct{ *token.Conn }
+
+// ReadToken implements Carrier.
+func (c streamCarrier) ReadToken() ([]byte, error) {
+	tok, err := c.Conn.ReadToken()
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return tok, err
 }
 
 // checkStreamContext refuses a context that a stream cannot rest on.

@@ -18,8 +18,14 @@ Options, with one dash or two, go before the host; after the service only -f.
 "--" ends options.
 
   -port N      port to connect to (4444)
-  -mech M      mechanism: kerberos_v5, krb5, or its OID, dotted or in braces
+  -mech M      mechanism: kerberos_v5, krb5, spnego, iakerb, or its OID, dotted
+               or in braces (kerberos_v5)
   -krb5        the same as -mech krb5
+  -spnego      the same as -mech spnego: negotiate the mechanism
+  -iakerb      the same as -mech iakerb: reach the KDC by way of the server,
+               with -user and -pass or with the tickets there are
+  -d           delegate the credential: the server can act as the user
+  -dce         establish the context in DCE's style, in three legs
   -user U      user to be, instead of the credential cache's own
   -pass P      get U's ticket with this password, into memory only. Everybody on
                this machine can see it on the command line: for tests only
@@ -61,8 +67,6 @@ messages each, and prints throughput, latencies and errors at the end:
 
 Without --duration, -ccount is as large as --concurrency unless given. Ctrl-C
 ends the test and prints the summary.
-
--spnego, -iakerb, -dce and -d (delegate) are not in this version yet: exit 2.
 
 Exit status:
   0  all that was asked for was done: every message was answered, and unless

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
 // Exit codes, as help and manual page document them.
@@ -120,12 +121,21 @@ func (o *options) config(ctx context.Context, p *printer) (client.Config, error)
 	return cfg, nil
 }
 
+// initiator makes contexts as the options have it.
 func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
+	if o.iakerb && o.password != "" {
+		// The ticket is got by way of the server, with the first context.
+		initiator, err := krb5.NewIAKERBInitiator(krb5.IAKERBInitiatorConfig{Name: gss.UserName(o.user), Password: o.password})
+		if err != nil {
+			return nil, &failure{doing: acquiring, err: err}
+		}
+		return initiator, nil
+	}
 	// MIT's client acquires a credential of its own only for a user's name.
 	doing := string(client.Initializing)
 	request := krb5.CredentialConfig{Usage: gss.InitiateOnly, Password: o.password}
 	if o.user != "" {
-		doing = "acquiring creds"
+		doing = acquiring
 		request.Name = gss.UserName(o.user)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -134,12 +144,22 @@ func (o *options) initiator(ctx context.Context) (gss.Initiator, error) {
 	if err != nil {
 		return nil, &failure{doing: doing, err: err}
 	}
-	initiator, err := krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	var initiator gss.Initiator
+	if o.iakerb {
+		initiator, err = krb5.NewIAKERBInitiator(krb5.IAKERBInitiatorConfig{Credential: cred})
+	} else {
+		initiator, err = krb5.NewInitiator(krb5.InitiatorConfig{Credential: cred})
+	}
+	if err == nil && o.spnego {
+		initiator, err = spnego.NewInitiator(initiator)
+	}
 	if err != nil {
 		return nil, &failure{doing: doing, err: err}
 	}
 	return initiator, nil
 }
+
+const acquiring = "acquiring creds" // in MIT's words
 
 // call is one connection with all its messages.
 func (o *options) call(ctx context.Context, cfg client.Config, msg []byte, p *printer) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 )
 
 // hurry keeps a program with the race detector from sleeping a second at exit.
@@ -87,7 +88,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cfg.Credential, err = krb5.AcquireCredential(context.Background(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keytab, Profile: profile})
 	ts.Check(err)
-	acceptor, err := krb5.NewAcceptor(cfg)
+	kerberos, err := krb5.NewAcceptor(cfg)
+	ts.Check(err)
+	acceptor, err := spnego.NewAcceptor(kerberos)
 	ts.Check(err)
 	server, err := clienttest.NewServer(acceptor, fault)
 	ts.Check(err)

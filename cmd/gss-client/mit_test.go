@@ -22,7 +22,10 @@ func TestMITServer(t *testing.T) {
 				t.Run(tc.name, func(t *testing.T) {
 					args := []string{"host@localhost"}
 					if !tc.many {
-						args = []string{"-once", "host@localhost"}
+						args = append([]string{"-once"}, args...)
+					}
+					if tc.name == "iakerb" {
+						args = append([]string{"-iakerb"}, args...)
 					}
 					server := realm.GSSServer(args...)
 					defer server.Stop()

@@ -216,14 +216,6 @@ func (o *options) positional(rest []string, madeUp bool) error {
 
 // check refuses what makes no sense or is not there.
 func (o *options) check(fs *pflag.FlagSet) error {
-	for _, later := range []struct {
-		set    bool
-		option string
-	}{{o.spnego, "-spnego"}, {o.iakerb, "-iakerb"}, {o.dce, "-dce"}, {o.delegate, "-d"}} {
-		if later.set {
-			return usage(later.option+" is not in this version yet", "leave "+later.option+" away")
-		}
-	}
 	if err := o.checkMechanism(); err != nil {
 		return err
 	}
@@ -249,18 +241,29 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	return o.checkLoad(fs)
 }
 
+// checkMechanism settles which mechanism -mech, -krb5, -spnego and -iakerb mean.
 func (o *options) checkMechanism() error {
-	if o.mech == "" {
-		return nil
-	}
-	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 })"
+	const known = "known are kerberos_v5 or krb5 (1.2.840.113554.1.2.2, { 1 2 840 113554 1 2 2 }), spnego (1.3.6.1.5.5.2, { 1 3 6 1 5 5 2 }) and iakerb (1.3.6.1.5.2.5, { 1 3 6 1 5 2 5 })"
 	switch oid, err := gss.ParseMechanism(o.mech); {
-	case err == nil && oid == gss.MechKrb5:
-		return nil
-	case err == nil && (oid == gss.MechSPNEGO || oid == gss.MechIAKERB):
-		return usage(fmt.Sprintf("-mech %s is not in this version yet", o.mech), known)
+	case o.mech == "":
+	case err != nil:
+		return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
+	case oid == gss.MechKrb5:
+		o.krb5 = true
+	case oid == gss.MechSPNEGO:
+		o.spnego = true
+	case oid == gss.MechIAKERB:
+		o.iakerb = true
+	default:
+		return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
 	}
-	return usage(fmt.Sprintf("-mech %s: %v", o.mech, gss.ErrBadMech), known)
+	switch {
+	case o.krb5 && (o.spnego || o.iakerb) || o.spnego && o.iakerb:
+		return usage("-mech, -krb5, -spnego and -iakerb contradict each other", "give one of them")
+	case o.iakerb && o.password == "" && o.user != "":
+		return usage("-iakerb: -user needs -pass", "")
+	}
+	return nil
 }
 
 func (o *options) addr() string { return net.JoinHostPort(o.host, strconv.Itoa(int(o.port))) }
@@ -284,6 +287,12 @@ func (o *options) contextFlags() gss.Flags {
 	}
 	if o.sequence {
 		flags |= gss.Sequencing
+	}
+	if o.delegate {
+		flags |= gss.Delegation
+	}
+	if o.dce {
+		flags |= gss.DCEStyle
 	}
 	return flags
 }

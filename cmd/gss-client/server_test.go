@@ -12,6 +12,7 @@ import (
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest"
 	"github.com/countersign-go/countersign/gss/krb5"
+	"github.com/countersign-go/countersign/gss/spnego"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/sign"
 )
@@ -69,7 +70,7 @@ func check(t *testing.T, err error) {
 }
 
 // join points the environment at a realm, as alice, and gives its acceptor.
-func join(t *testing.T, realm *gsstest.Realm) *krb5.Acceptor {
+func join(t *testing.T, realm *gsstest.Realm) gss.Acceptor {
 	t.Helper()
 	check(t, errors.Join(realm.AddUser("alice", "alicepw"), realm.AddService("host/localhost")))
 	keytab, err := realm.Keytab("host/localhost")
@@ -86,7 +87,9 @@ func join(t *testing.T, realm *gsstest.Realm) *krb5.Acceptor {
 	check(t, err)
 	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keys})
 	check(t, err)
-	acceptor, err := krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
+	iakerb, err := krb5.NewIAKERBAcceptor(krb5.IAKERBAcceptorConfig{AcceptorConfig: krb5.AcceptorConfig{Credential: cred}})
+	check(t, err)
+	acceptor, err := spnego.NewAcceptor(iakerb.Acceptor, iakerb)
 	check(t, err)
 	return acceptor
 }

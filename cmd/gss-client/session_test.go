@@ -52,6 +52,13 @@ func sessionCases(t *testing.T) []sessionCase {
 		{name: "f nx", args: "-nx -f", message: []string{blob}, line: signed},
 		{name: "empty nw", args: "-nw", message: []string{""}, line: signed},
 		{name: "empty na", args: "-na", message: []string{""}, line: replied, anyone: true},
+		{name: "spnego", args: "-spnego -mcount 2", line: signed, lines: 2},
+		{name: "spnego nomutual", args: "-spnego -nomutual", line: signed},
+		{name: "dce", args: "-dce", line: signed},
+		{name: "spnego dce", args: "-spnego -dce", line: signed},
+		{name: "d", args: "-d", line: signed},
+		{name: "spnego d", args: "-spnego -d", line: signed},
+		{name: "iakerb", args: "-iakerb -user alice -pass alicepw", line: signed, nocache: true},
 		{name: "pass", args: "-user alice -pass alicepw", line: signed, nocache: true},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/echo"
 	"github.com/countersign-go/countersign/server/sign"
@@ -126,11 +127,34 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
-	context.AfterFunc(ctx, func() { notify("STOPPING=1") })
+	defer notifyStop(ctx)()
 	if opts.once {
 		return reported(srv.RunOnce(ctx, listeners...))
 	}
 	return srv.Run(ctx, listeners...)
+}
+
+// notifyStop tells systemd when ctx ends. The function it returns sees to it
+// that this was done before the program ends.
+func notifyStop(ctx context.Context) (wait func()) {
+	told := make(chan struct{})
+	notYet := context.AfterFunc(ctx, func() {
+		defer close(told)
+		notify("STOPPING=1")
+	})
+	return func() {
+		if !notYet() {
+			<-told
+		}
+	}
+}
+
+// importer is what imports contexts with -export, nil without.
+func importer(opts options) func([]byte) (gss.Context, error) {
+	if !opts.export {
+		return nil
+	}
+	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
 }
 
 // newServices makes the services that are asked for. release gives back what
@@ -140,18 +164,24 @@ func newServices(ctx context.Context, opts options) (byName map[string]server.Se
 	if !opts.signs() {
 		return byName, func() {}, nil
 	}
-	acceptor, cred, err := acquire(ctx, opts)
+	kerberos, iakerb, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
 	release = func() { _ = cred.Release() } // an acceptor's holds nothing that could fail
+	acceptor, err := offered(kerberos, iakerb, opts.mechanism)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
 	byName["sign"], err = sign.New(sign.Config{
 		Acceptor:             acceptor,
-		LocalName:            acceptor.LocalName,
+		LocalName:            kerberos.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
 		Output:               output(opts),
 		Verbose:              opts.verbose,
+		Import:               importer(opts),
 	})
 	if err != nil {
 		release()

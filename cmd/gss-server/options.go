@@ -24,8 +24,9 @@ type options struct {
 	inetd    bool
 	once     bool
 
-	mech   string
-	keytab string
+	mech      string
+	mechanism gss.OID // that mech names; empty: all
+	keytab    string
 
 	allowUnauthenticated bool
 	verbose              bool
@@ -37,8 +38,9 @@ type options struct {
 
 	tls tlsOptions
 
-	export, iakerb bool // of a later version
-	version        bool
+	export  bool
+	iakerb  bool
+	version bool
 }
 
 // A hintedError says what is wrong and what to do about it.
@@ -73,8 +75,8 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
 	o.tls.flags(fs)
-	fs.BoolVar(&o.export, "export", false, "export and import the context (in a later version)")
-	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB (in a later version)")
+	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
+	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB, too: ask the KDC for clients that cannot reach it")
 	fs.BoolVar(&o.version, "version", false, "print the version")
 	return fs
 }
@@ -158,10 +160,6 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		return err
 	}
 	switch {
-	case o.export:
-		return &hintedError{what: "-export: exporting contexts comes with a later version", hint: "leave it out: the service is the same without it"}
-	case o.iakerb:
-		return &hintedError{what: "-iakerb: this mechanism comes with a later version", hint: "kerberos_v5 is accepted without any option"}
 	case fs.NArg() == 0 && o.signs():
 		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
 	case fs.NArg() > 1:
@@ -189,7 +187,7 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	if o.mech == "" {
 		return nil
 	}
-	return checkMechanism(o.mech)
+	return o.checkMechanism()
 }
 
 // signs reports whether the sign service is asked for, which takes a keytab.
@@ -198,18 +196,21 @@ func (o *options) signs() bool {
 }
 
 // checkMechanism refuses what cannot be accepted.
-func checkMechanism(name string) error {
-	oid, err := gss.ParseMechanism(name)
+func (o *options) checkMechanism() error {
+	oid, err := gss.ParseMechanism(o.mech)
 	switch {
 	case err != nil:
 		return &hintedError{what: "-mech: " + err.Error(), hint: "leave -mech out: the default mechanism is recommended"}
-	case oid == gss.MechKrb5:
+	case oid == gss.MechKrb5 || oid == gss.MechSPNEGO:
+		o.mechanism = oid
 		return nil
-	case oid == gss.MechSPNEGO || oid == gss.MechIAKERB:
-		return &hintedError{what: fmt.Sprintf("-mech %s: this mechanism comes with a later version", oid.Name()), hint: "leave -mech out: kerberos_v5 is the default"}
+	case oid == gss.MechIAKERB:
+		o.mechanism, o.iakerb = oid, true
+		return nil
 	default:
 		return &hintedError{
-			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known is %s (%s)", name, oid, gss.MechKrb5.Name(), gss.MechKrb5),
+			what: fmt.Sprintf("-mech %s: unknown mechanism %s; known are %s (%s), %s (%s) and %s (%s)", o.mech, oid,
+				gss.MechKrb5.Name(), gss.MechKrb5, gss.MechSPNEGO.Name(), gss.MechSPNEGO, gss.MechIAKERB.Name(), gss.MechIAKERB),
 			hint: "leave -mech out: the default mechanism is recommended",
 		}
 	}

@@ -26,6 +26,11 @@ const (
 type acceptHandshake struct {
 	acceptor *Acceptor
 	bindings *gss.ChannelBindings
+	mech     gss.OID // MechKrb5, or MechIAKERB
+
+	// conversation is what went before by IAKERB, which the initiator must show
+	// to have seen alike; nil when nothing did.
+	conversation []byte
 
 	now     time.Time
 	req     kmsg.APReq
@@ -38,6 +43,7 @@ type acceptHandshake struct {
 
 	delegation []byte // the KRB-CRED in the checksum
 	delegated  *Credential
+	attributes *ticketAttributes
 	dce        bool        // tokens are not framed, and a third one is due
 	seq        uint32      // this end's first sequence number
 	awaiting   *protection // what the third token of DCE style establishes
@@ -62,6 +68,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		h.checkChecksum,
 		h.checkReplay,
 		h.takeDelegated,
+		h.takeAttributes,
 	} {
 		if err := step(); err != nil {
 			return h.errorToken(err), nil, err
@@ -80,7 +87,7 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 func (h *acceptHandshake) readAPReq(token []byte) error {
 	id, message, err := uint16(tokAPReq), token, error(nil)
 	if h.dce = len(token) > 0 && token[0] == tagAPReq; !h.dce {
-		id, message, err = unframeToken(token)
+		id, message, err = unframeToken(h.mech, token)
 	}
 	if err != nil {
 		return err
@@ -202,15 +209,6 @@ func (h *acceptHandshake) checkAddress() error {
 	return protocolError(gss.ErrFailure, kmsg.APErrBadAddr, fmt.Errorf("the ticket is not for %s", from))
 }
 
-// checkTransited refuses a ticket that came through other realms unless the
-// KDC has checked them (RFC 4120, section 2.7).
-func (h *acceptHandshake) checkTransited() error {
-	if len(h.ticket.Transited.Contents) == 0 || h.ticket.Flags&kmsg.TicketTransitedPolicyChecked != 0 {
-		return nil
-	}
-	return protocolError(gss.ErrFailure, kmsg.APErrIllCrTkt, errors.New("the KDC did not check the realms that the ticket came through"))
-}
-
 // acceptedFlags are the initiator's wishes that come true as they are,
 // alwaysFlags what every context of this mechanism has.
 const (
@@ -225,6 +223,9 @@ func (h *acceptHandshake) checkChecksum() error {
 	}
 	if h.dce && sum.flags&(gss.DCEStyle|gss.Mutual) != gss.DCEStyle|gss.Mutual {
 		return defective(errNotFramed)
+	}
+	if err := h.checkFinished(sum.extensions); err != nil {
+		return err
 	}
 	h.dce = sum.flags&gss.DCEStyle != 0
 	h.delegation = sum.delegation
@@ -300,7 +301,7 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 		return nil, nil, err
 	}
 	if !h.dce {
-		der = frameToken(tokAPRep, der)
+		der = frameToken(h.mech, tokAPRep, der)
 	}
 	return der, newProtection(cfg), nil
 }
@@ -365,11 +366,11 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 	if h.dce {
 		return der
 	}
-	return frameToken(tokError, der)
+	return frameToken(h.mech, tokError, der)
 }
 
 func (h *acceptHandshake) inquire() gss.Info {
-	info := gss.Info{Mechanism: gss.MechKrb5, Flags: h.flags}
+	info := gss.Info{Mechanism: h.mech, Flags: h.flags}
 	if h.key != nil {
 		info.Acceptor = principalName(h.key.name, h.key.realm)
 	}
@@ -379,6 +380,9 @@ func (h *acceptHandshake) inquire() gss.Info {
 		info.Expires = h.ticket.EndTime
 		if h.delegated != nil {
 			info.Delegated = h.delegated
+		}
+		if h.attributes != nil {
+			info.Attributes = h.attributes
 		}
 	}
 	return info

@@ -106,7 +106,7 @@ func (a *Acceptor) Mechanism() gss.OID { return gss.MechKrb5 }
 // Accept implements gss.Acceptor. It does no I/O; the keytab is looked at when
 // the first token comes.
 func (a *Acceptor) Accept(bindings *gss.ChannelBindings) (gss.Context, error) {
-	return newContext(&acceptHandshake{acceptor: a, bindings: bindings}, a.random, a.clock, a.skew), nil
+	return newContext(&acceptHandshake{acceptor: a, bindings: bindings, mech: gss.MechKrb5}, a.random, a.clock, a.skew), nil
 }
 
 // LocalName gives the local account of a client by the auth_to_local rules of

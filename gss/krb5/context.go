@@ -168,6 +168,9 @@ func (c *secContext) delete() {
 		c.prot.clear()
 		c.prot = nil
 	}
+	if hs, ok := c.hs.(interface{ abandon() }); ok {
+		hs.abandon()
+	}
 	c.hs = nil
 	if c.err == nil {
 		c.err = errDeleted

@@ -3,35 +3,51 @@ package krb5
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
-	"github.com/countersign-go/countersign/gss/krb5/internal/kdc"
 	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // CredentialConfig says whose credential to acquire, from where and what for.
-// The environment (KRB5_CONFIG, KRB5CCNAME, KRB5_KTNAME) counts only for what
-// is left nil.
+// The environment (KRB5_CONFIG, KRB5CCNAME, KRB5_KTNAME, KRB5_CLIENT_KTNAME)
+// counts only for what is left nil.
 type CredentialConfig struct {
 	Usage gss.Usage
 
-	// Name is whom the credential is for. To initiate: a user or principal;
-	// zero means the cache's own. To accept: a host-based service, "service"
-	// alone for any host, or a principal; zero means every key of the keytab.
+	// Name is whom the credential is for. To initiate: a user or principal, or
+	// a host-based service, "service@host", for that service's own principal;
+	// zero means the cache's own, or the first of the client keytab. To accept:
+	// a host-based service, "service" alone for any host, or a principal; zero
+	// means every key of the keytab.
 	Name gss.Name
 
+	// AcceptName is whom to accept for where that is not Name, in a credential
+	// that both initiates and accepts.
+	AcceptName gss.Name
+
 	Keytab  *Keytab  // keys to accept with; nil: the default keytab
-	Cache   *Cache   // tickets to initiate with; nil: the default cache
 	Profile *Profile // krb5.conf; nil: the default files
+
+	// Cache has the tickets to initiate with. Nil means the default cache; if
+	// that is a collection's (DIR, KCM, KEYRING), the one of its caches that is
+	// Name's, or the primary one if Name is zero.
+	Cache *Cache
+
+	// ClientKeytab has keys to get tickets with where the cache has no usable
+	// ones; they land in the cache, and are got again when half of their
+	// lifetime is gone. Nil means the default client keytab, which need not
+	// exist.
+	ClientKeytab *Keytab
 
 	// Password gets the initiator's ticket from the KDC. It is then kept in
 	// memory only, and no cache is touched.
 	Password string
+
+	Time func() time.Time // nil means time.Now
 }
 
 // A Credential is what one proves oneself with: keys, tickets or both. It is
@@ -46,12 +62,21 @@ type Credential struct {
 	client  ccache.Principal // whom to initiate as
 	cache   *Cache
 	private bool // the cache was made for this credential
+
+	clientKeytab *Keytab          // nil: none
+	keyed        ccache.Principal // whose keys those are: client, unless the KDC corrected the name
+	keyEtypes    []int32          // of keys to use, most wanted first
+	renewal      renewal
+	known        atomic.Pointer[knownTicket]
 }
 
 // AcquireCredential gets a credential (GSS_Acquire_cred). What it names must be
 // there now: the keytab with a key for the service, the cache with a client of
-// that name, the KDC that takes the password. ctx bounds the exchange with the
-// KDC and the look-up of host names.
+// that name, the KDC that takes the password or the client keytab's key. ctx
+// bounds the exchange with the KDC and the look-up of host names.
+//
+// Errors are *[gss.Error]: gss.ErrNoCred where something is missing, with
+// gss.ErrFailure what a KDC refused, which [errors.As] shows.
 func AcquireCredential(ctx context.Context, cfg CredentialConfig) (*Credential, error) {
 	c := &Credential{usage: cfg.Usage, profile: cfg.Profile, keytab: cfg.Keytab, cache: cfg.Cache}
 	if c.profile == nil {
@@ -61,7 +86,11 @@ func AcquireCredential(ctx context.Context, cfg CredentialConfig) (*Credential, 
 		}
 	}
 	if c.usage.CanAccept() {
-		if err := c.acquireAccept(ctx, cfg.Name); err != nil {
+		name := cfg.Name
+		if !cfg.AcceptName.IsZero() {
+			name = cfg.AcceptName
+		}
+		if err := c.acquireAccept(ctx, name); err != nil {
 			return nil, err
 		}
 	}
@@ -88,71 +117,6 @@ func (c *Credential) acquireAccept(ctx context.Context, name gss.Name) error {
 	return err
 }
 
-func (c *Credential) acquireInitiate(ctx context.Context, cfg CredentialConfig) error {
-	var want ccache.Principal
-	if !cfg.Name.IsZero() {
-		p, err := clientPrincipal(c.profile, cfg.Name)
-		if err != nil {
-			return err
-		}
-		want = p
-	}
-	if cfg.Password != "" {
-		return c.acquireByPassword(ctx, want, cfg)
-	}
-	if c.cache == nil {
-		var err error
-		if c.cache, err = defaultCache(c.profile); err != nil {
-			return err
-		}
-	}
-	content, err := c.cache.store.Load()
-	if err != nil {
-		e := cacheError(err).(*gss.Error)
-		if e.Minor == minorCacheNotFound {
-			e.Err = fmt.Errorf("No Kerberos credentials available (default cache: %s)", c.cache.Name())
-		}
-		return e
-	}
-	c.client = content.Default
-	if len(want.Components) > 0 && !want.Equal(c.client) {
-		return &gss.Error{
-			Major: gss.ErrNoCred,
-			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("Principal in credential cache does not match desired name: %s is of %s, not of %s", c.cache.Name(), c.client, want),
-			Hint:  fmt.Sprintf("kinit %s, or name that user's cache in KRB5CCNAME", want),
-		}
-	}
-	return nil
-}
-
-func (c *Credential) acquireByPassword(ctx context.Context, client ccache.Principal, cfg CredentialConfig) error {
-	if len(client.Components) == 0 {
-		return badName("", errors.New("a password needs the user's name"))
-	}
-	if cfg.Cache != nil {
-		return failure(errors.New("both Password and Cache are set: a password leaves no cache behind"))
-	}
-	kc, err := newKDCClient(c.profile, nil)
-	if err != nil {
-		return err
-	}
-	tgt, err := kc.AS(ctx, kdc.Principal{Type: client.NameType, Components: client.Components, Realm: client.Realm},
-		kdc.Password(cfg.Password), kdc.ASOptions{})
-	if err != nil {
-		return kdcError(err)
-	}
-	c.cache, c.private = NewMemoryCache(), true
-	c.client = ccachePrincipal(tgt.Client)
-	if err := c.cache.store.Initialize(c.client); err != nil {
-		return cacheError(err)
-	}
-	if err := c.cache.store.Append(cacheEntry(tgt)); err != nil {
-		return cacheError(err)
-	}
-	return nil
-}
-
 // Name is the initiator's principal where the credential can initiate, else
 // the name that it was acquired to accept for, which may be zero.
 func (c *Credential) Name() gss.Name {
@@ -163,103 +127,50 @@ func (c *Credential) Name() gss.Name {
 }
 
 // Release ends the credential (GSS_Release_cred): tickets that a password got
-// are destroyed. Caches and keytabs that were there before stay as they are.
+// or that were delegated are destroyed. Caches and keytabs that have a name
+// stay, with the tickets that were added meanwhile. Releasing twice does
+// nothing.
 func (c *Credential) Release() error {
+	c.known.Store(nil)
 	if !c.private {
 		return nil
 	}
-	return c.cache.store.Destroy()
+	if err := c.cache.store.Destroy(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cacheError(err)
+	}
+	return nil
 }
 
 // Usage is what the credential is for.
 func (c *Credential) Usage() gss.Usage { return c.usage }
 
 // Expires is when the credential can initiate no more contexts: the end of its
-// ticket-granting ticket, or of its last service ticket where it has none. It
-// is zero for a credential that only accepts, which lasts as long as its keys.
+// ticket-granting ticket, or of its last service ticket where it has none, by
+// the local clock. Renewal moves it on. It is zero for a credential that only
+// accepts, which lasts as long as its keys.
 func (c *Credential) Expires() (time.Time, error) {
 	if !c.usage.CanInitiate() {
 		return time.Time{}, nil
 	}
-	content, err := c.cache.store.Load()
+	content, err := c.cache.store.Current()
 	if err != nil {
 		return time.Time{}, cacheError(err)
 	}
-	var end, tgtEnd time.Time
-	tgs := ticketGranting(c.client.Realm)
+	if err := c.checkOwner(content); err != nil {
+		return time.Time{}, err
+	}
+	if tgt := c.grantingTicket(content); tgt != nil {
+		return tgt.EndTime.Add(-content.TimeOffset), nil
+	}
+	var end time.Time
 	for i := range content.Credentials {
 		cred := &content.Credentials[i]
-		if cred.IsConfig() || !cred.Client.Equal(c.client) {
-			continue
-		}
-		if cred.EndTime.After(end) {
+		if !cred.IsConfig() && cred.Client.Equal(c.client) && cred.EndTime.After(end) {
 			end = cred.EndTime
 		}
-		if cred.Server.Equal(tgs) && cred.EndTime.After(tgtEnd) {
-			tgtEnd = cred.EndTime
-		}
 	}
-	if !tgtEnd.IsZero() {
-		end = tgtEnd
+	if end.IsZero() {
+		return time.Time{}, emptyCache(c.cache)
 	}
 	return end.Add(-content.TimeOffset), nil
-}
-
-// accepts reports whether a keytab entry is one to accept with.
-func (c *Credential) accepts(realm string, components []string) bool {
-	return c.service.matches(realm, components)
-}
-
-// acceptorText names whom the credential accepts for, in messages.
-func (c *Credential) acceptorText() string { return c.service.text }
-
-// serviceMatch is the acceptor's name as a pattern over keytab entries.
-type serviceMatch struct {
-	name    gss.Name
-	text    string   // for messages, as MIT shows it: host/server.example@
-	realm   string   // empty: any
-	service string   // first component; empty: components decide
-	hosts   []string // second component, any of these; nil: any host
-	exact   []string // all components of a principal
-}
-
-func newServiceMatch(ctx context.Context, profile *Profile, name gss.Name) (serviceMatch, error) {
-	if name.IsZero() {
-		return serviceMatch{text: "any principal"}, nil
-	}
-	text, typ := name.Display()
-	if typ != gss.NTHostbasedService {
-		p, err := clientPrincipal(profile, name)
-		if err != nil {
-			return serviceMatch{}, err
-		}
-		return serviceMatch{name: name, text: p.String(), realm: p.Realm, exact: p.Components}, nil
-	}
-	service, host, err := splitHostbased(text)
-	if err != nil {
-		return serviceMatch{}, err
-	}
-	m := serviceMatch{name: name, service: service, text: service + "/*@"}
-	if host == "" || profile.settings.IgnoreAcceptorHostname {
-		return m, nil
-	}
-	m.hosts = profile.canonicalHosts(ctx, host)
-	m.realm, _ = profile.conf.RealmOf(m.hosts[0])
-	m.text = service + "/" + m.hosts[0] + "@" + m.realm
-	return m, nil
-}
-
-func (m *serviceMatch) matches(realm string, components []string) bool {
-	switch {
-	case m.realm != "" && realm != m.realm:
-		return false
-	case m.exact != nil:
-		return slices.Equal(components, m.exact)
-	case m.service == "":
-		return true
-	case len(components) != 2 || components[0] != m.service:
-		return false
-	default:
-		return m.hosts == nil || slices.ContainsFunc(m.hosts, func(h string) bool { return strings.EqualFold(h, components[1]) })
-	}
 }

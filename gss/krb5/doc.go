@@ -15,9 +15,16 @@
 //	Cache, Keytab ───────┼→ Credential → Initiator / Acceptor → gss.Context
 //	KDC exchange ────────┘                     (handshake)      (wrap, mic, seqwindow)
 //
+// Where the initiator reaches no KDC, an [IAKERBInitiator] sends its requests to
+// an [IAKERBAcceptor] in context tokens. That one's Step asks the KDC, the one
+// exception to what is said of I/O.
+//
+// What the ticket says of the client beside its name, such as its groups in a
+// domain, is in the attributes of gss.Info, and typed in [PACOf].
+//
 // The parts with a life of their own are in internal packages: etype (crypto
-// profiles), kmsg (messages), keytab, ccache, rcache, krb5conf and kdc. The
-// last alone uses gokrb5, for AS and TGS exchanges.
+// profiles), kmsg (messages), keytab, ccache, rcache, krb5conf, pac and kdc. Of
+// these kdc uses gokrb5 for AS and TGS exchanges, and pac for NDR.
 //
 // # What is refused
 //

@@ -16,6 +16,8 @@ const (
 	minorCacheNotFound      int32 = -1765328189 // KRB5_FCC_NOFILE
 	minorBadName            int32 = -1765328250 // KRB5_PARSE_MALFORMED
 	minorNoDefaultRealm     int32 = -1765328160 // KRB5_CONFIG_NODEFREALM
+	minorCacheNoMatch       int32 = 39756032    // KG_CCACHE_NOMATCH
+	minorCacheEmpty         int32 = 39756044    // KG_EMPTY_CCACHE
 )
 
 const hintKinit = "get a ticket with kinit; if you have one, name its cache in KRB5CCNAME"
@@ -24,18 +26,20 @@ const hintKinit = "get a ticket with kinit; if you have one, name its cache in K
 // error first: the service's administrator, or through the error token the
 // client's user.
 var hints = map[kmsg.ErrorCode]string{
-	kmsg.APErrSkew:               "the clocks of client and service are too far apart: set both by NTP",
-	kmsg.APErrTktExpired:         "the client's ticket has expired: kinit again",
-	kmsg.APErrTktNYV:             "the ticket is for a later time, or the clocks are too far apart: set both by NTP",
-	kmsg.APErrNotUs:              "the client asked for another service, or the keytab is of another: compare klist on the client with klist -k on the server",
-	kmsg.APErrBadKeyVer:          "the service's key was changed: bring the keytab up to date with ktadd, then get a new ticket with kinit",
-	kmsg.APErrNoKey:              "the keytab lacks a key of that enctype: bring it up to date with ktadd",
-	kmsg.APErrBadIntegrity:       "the keytab's key is not the KDC's although its version is the same: bring the keytab up to date with ktadd",
-	kmsg.APErrRepeat:             "the same token came twice: a network fault, or somebody replaying it",
-	kmsg.KDCErrEtypeNoSupp:       "rekey the principal with AES: kadmin -q 'cpw -randkey -e aes256-cts,aes128-cts PRINCIPAL', then ktadd",
-	kmsg.KDCErrSPrincipalUnknown: "create the service's principal, or ask for the name it has; if DNS changed the host's name set dns_canonicalize_hostname = false and rdns = false",
-	kmsg.KDCErrCPrincipalUnknown: "check the spelling of user and realm",
-	kmsg.KDCErrPreauthFailed:     "check the password",
+	kmsg.APErrSkew:                "the clocks of client and service are too far apart: set both by NTP",
+	kmsg.APErrTktExpired:          "the client's ticket has expired: kinit again",
+	kmsg.APErrTktNYV:              "the ticket is for a later time, or the clocks are too far apart: set both by NTP",
+	kmsg.APErrNotUs:               "the client asked for another service, or the keytab is of another: compare klist on the client with klist -k on the server",
+	kmsg.APErrBadKeyVer:           "the service's key was changed: bring the keytab up to date with ktadd, then get a new ticket with kinit",
+	kmsg.APErrNoKey:               "the keytab lacks a key of that enctype: bring it up to date with ktadd",
+	kmsg.APErrBadIntegrity:        "the keytab's key is not the KDC's although its version is the same: bring the keytab up to date with ktadd",
+	kmsg.APErrRepeat:              "the same token came twice: a network fault, or somebody replaying it",
+	kmsg.KDCErrEtypeNoSupp:        "rekey the principal with AES: kadmin -q 'cpw -randkey -e aes256-cts,aes128-cts PRINCIPAL', then ktadd",
+	kmsg.KDCErrSPrincipalUnknown:  "create the service's principal, or ask for the name it has; if DNS changed the host's name set dns_canonicalize_hostname = false and rdns = false",
+	kmsg.KDCErrCPrincipalUnknown:  "check the spelling of user and realm",
+	kmsg.KDCErrPreauthFailed:      "check the password",
+	kmsg.APErrIAKERBKDCNotFound:   "give the realm and its KDC in the krb5.conf of the service's host, in [realms]",
+	kmsg.APErrIAKERBKDCNoResponse: "is the KDC running, and does the service's host reach it?",
 }
 
 // protocolError is a failure that RFC 4120 has an error code for. cause may be

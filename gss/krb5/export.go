@@ -38,8 +38,9 @@ func (c *secContext) export() ([]byte, error) {
 	b.AddUint8(exportVersion)
 	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) {
 		addBool(b, c.info.Local)
+		addBool(b, c.info.Mechanism == gss.MechIAKERB)
 		addBool(b, p.subkey)
-		b.AddUint32(uint32(c.info.Flags))
+		b.AddUint32(uint32(c.info.Flags &^ gss.Delegation)) // the credential stays behind
 		addString(b, c.info.Initiator.String())
 		addString(b, c.info.Acceptor.String())
 		b.AddUint64(uint64(c.info.Expires.Unix()))
@@ -86,8 +87,8 @@ var errExported = errors.New("not an exported context, or a truncated or altered
 
 // ImportContext makes a context of a token that Export gave
 // (GSS_Import_sec_context). It goes on where the exported one stopped, sequence
-// numbers included; a delegated credential does not come along. The caller must
-// see to it that a token is imported once.
+// numbers included; a delegated credential and the initiator's attributes do not
+// come along. The caller must see to it that a token is imported once.
 func ImportContext(token []byte, cfg ImportConfig) (gss.Context, error) {
 	c, err := parseExported(token)
 	if err != nil {
@@ -115,6 +116,7 @@ func parseExported(token []byte) (*secContext, error) {
 		version            uint8
 		body               cryptobyte.String
 		local, subkey      bool
+		iakerb             bool
 		flags              uint32
 		initiator          string
 		acceptor           string
@@ -130,12 +132,12 @@ func parseExported(token []byte) (*secContext, error) {
 		return nil, defective(errors.New("the exported context is of another version"))
 	}
 	if !readUint32LengthPrefixed(&s, &body) || !s.Empty() ||
-		!readBool(&body, &local) || !readBool(&body, &subkey) || !body.ReadUint32(&flags) ||
+		!readBool(&body, &local) || !readBool(&body, &iakerb) || !readBool(&body, &subkey) || !body.ReadUint32(&flags) ||
 		!readString(&body, &initiator) || !readString(&body, &acceptor) ||
 		!body.ReadUint64(&expires) || !body.ReadUint64(&grace) ||
 		!readKey(&body, &full) || !readKey(&body, &partial) ||
 		!body.ReadUint64(&send) || !body.ReadUint64(&base) || !body.ReadUint64(&next) || !body.ReadUint64(&window) ||
-		!body.Empty() || grace > uint64(maxGrace/time.Second) {
+		!body.Empty() || gss.Flags(flags)&gss.Delegation != 0 || grace > uint64(maxGrace/time.Second) {
 		return nil, defective(errExported)
 	}
 	profile, err := etype.Lookup(etype.ID(full.Type))
@@ -163,10 +165,13 @@ func parseExported(token []byte) (*secContext, error) {
 			Acceptor:    gss.MechanismName(gss.MechKrb5, gss.NTKrb5Principal, acceptor),
 			Local:       local,
 			Established: true,
-			Flags:       gss.Flags(flags) &^ gss.Delegation,
+			Flags:       gss.Flags(flags),
 			Expires:     time.Unix(int64(expires), 0),
 		},
 		grace: time.Duration(grace) * time.Second,
+	}
+	if iakerb {
+		c.info.Mechanism = gss.MechIAKERB
 	}
 	c.prot.window.next, c.prot.window.seen = next, window
 	return c, nil

@@ -23,10 +23,10 @@ const (
 
 // frameToken puts a Kerberos message behind the mechanism's OID and the token
 // identifier that tells what it is (RFC 4121, section 4.1).
-func frameToken(tokenID uint16, message []byte) []byte {
+func frameToken(mech gss.OID, tokenID uint16, message []byte) []byte {
 	b := cryptobyte.NewBuilder(make([]byte, 0, len(message)+32)) // room for the whole header
 	b.AddASN1(tagInitialToken, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(gss.MechKrb5)) })
+		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(mech)) })
 		b.AddUint16(tokenID)
 		b.AddBytes(message)
 	})
@@ -40,7 +40,7 @@ var (
 
 // unframeToken gives the token identifier and the message inside, which
 // aliases token.
-func unframeToken(token []byte) (tokenID uint16, message []byte, err error) {
+func unframeToken(want gss.OID, token []byte) (tokenID uint16, message []byte, err error) {
 	if len(token) == 0 {
 		return 0, nil, defective(errNoToken)
 	}
@@ -50,12 +50,12 @@ func unframeToken(token []byte) (tokenID uint16, message []byte, err error) {
 		!inner.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) {
 		return 0, nil, defective(errNotFramed)
 	}
-	if mech := gss.OID(oid); mech != gss.MechKrb5 {
+	if mech := gss.OID(oid); mech != want {
 		return 0, nil, &gss.Error{
 			Major: gss.ErrBadMech,
-			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("the token is of mechanism %s, not of %s", mech.Name(), gss.MechKrb5.Name()),
-			Hint:  "have the client use the Kerberos V5 mechanism",
+			Mech:  want,
+			Err:   fmt.Errorf("the token is of mechanism %s, not of %s", mech.Name(), want.Name()),
+			Hint:  "have the client use the mechanism " + want.Name(),
 		}
 	}
 	if len(inner) < 2 {

@@ -28,6 +28,7 @@ type gssChecksum struct {
 	flags    gss.Flags
 
 	delegation []byte // a KRB-CRED; present when flags has Delegation
+	extensions []byte // what follows
 }
 
 func (c *gssChecksum) marshal() []byte {
@@ -40,14 +41,15 @@ func (c *gssChecksum) marshal() []byte {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(c.delegation)))
 		b = append(b, c.delegation...)
 	}
-	return b
+	return append(b, c.extensions...)
 }
 
 // delegationOption is the only DlgOpt there is.
 const delegationOption = 1
 
 // parseGSSChecksum reads the checksum of an authenticator. Extensions at its
-// end are ignored, as RFC 4121 demands. The delegated credential aliases sum.
+// end are not looked at: RFC 4121 has unknown ones ignored. They and the
+// delegated credential alias sum.
 func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
 	var c gssChecksum
 	switch {
@@ -60,10 +62,11 @@ func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
 	}
 	copy(c.bindings[:], sum.Value[4:])
 	c.flags = gss.Flags(binary.LittleEndian.Uint32(sum.Value[4+bindingsSize:]))
+	rest := sum.Value[checksumMinSize:]
 	if c.flags&gss.Delegation == 0 {
+		c.extensions = rest
 		return c, nil
 	}
-	rest := sum.Value[checksumMinSize:]
 	if len(rest) < 4 || binary.LittleEndian.Uint16(rest) != delegationOption {
 		return c, errInvalidLength
 	}
@@ -71,7 +74,7 @@ func parseGSSChecksum(sum *kmsg.Checksum) (gssChecksum, error) {
 	if len(rest)-4 < n {
 		return c, errInvalidLength
 	}
-	c.delegation = rest[4 : 4+n]
+	c.delegation, c.extensions = rest[4:4+n], rest[4+n:]
 	return c, nil
 }
 

@@ -195,7 +195,9 @@ func TestHostileAPReq(t *testing.T) {
 		{"authenticator of another enctype", forgery{req: func(r *kmsg.APReq) { r.Authenticator.Etype = 17 }},
 			gss.ErrDefectiveToken, kmsg.ErrGeneric, "the session key of"},
 		{"realms that the KDC did not check", forgery{ticket: gsstest.TicketOptions{Transited: []string{"MIDDLE.EXAMPLE"}}},
-			gss.ErrFailure, kmsg.APErrIllCrTkt, "did not check"},
+			gss.ErrFailure, kmsg.APErrIllCrTkt, "though the client is of ours"},
+		{"a realm that is not on the path", forgery{ticket: gsstest.TicketOptions{Client: "alice@A.SUB.TEST.EXAMPLE", Transited: []string{"SUB.TEST.EXAMPLE", "EVIL.EXAMPLE"}}},
+			gss.ErrFailure, kmsg.APErrIllCrTkt, `realm "EVIL.EXAMPLE", which is not on the path`},
 	}
 	a := s.acceptor(t)
 	for _, tt := range tests {

@@ -17,6 +17,7 @@ import (
 // sections 3.2.2 and 3.2.5; RFC 4121, section 4.1).
 type initiateHandshake struct {
 	initiator *Initiator
+	mech      gss.OID // MechKrb5, or MechIAKERB
 	ticket    *ccache.Credential
 	session   *etype.Profile // of the ticket's session key
 	reply     *etype.Cipher  // of AP-REPs, under that key
@@ -26,6 +27,9 @@ type initiateHandshake struct {
 	flags     gss.Flags
 
 	delegation []byte // KRB-CRED to put into the checksum
+
+	// conversation is what went before by IAKERB; nil when nothing did.
+	conversation []byte
 
 	begun  bool
 	ctime  time.Time // of the authenticator, to the second
@@ -76,6 +80,9 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
 	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
+	if sum.extensions, err = h.finished(); err != nil {
+		return nil, err
+	}
 	auth := kmsg.Authenticator{
 		CRealm:       h.ticket.Client.Realm,
 		CName:        kmsg.PrincipalName{Type: h.ticket.Client.NameType, Components: h.ticket.Client.Components},
@@ -117,7 +124,7 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if h.flags&gss.DCEStyle != 0 {
 		return der, nil
 	}
-	return frameToken(tokAPReq, der), nil
+	return frameToken(h.mech, tokAPReq, der), nil
 }
 
 // readReply verifies the AP-REP, or tells what the acceptor's KRB-ERROR says.
@@ -125,7 +132,7 @@ func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protect
 	dce := h.flags&gss.DCEStyle != 0
 	id, message := uint16(tokAPRep), token
 	if !dce {
-		if id, message, err = unframeToken(token); err != nil {
+		if id, message, err = unframeToken(h.mech, token); err != nil {
 			return nil, nil, err
 		}
 	} else if len(token) > 0 && token[0] == tagKRBError {
@@ -251,14 +258,13 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 
 func (h *initiateHandshake) inquire() gss.Info {
 	info := h.names
-	info.Flags = h.flags
+	info.Mechanism, info.Flags = h.mech, h.flags
 	return info
 }
 
 // ticketInfo is what a ticket tells about the context that it will establish.
 func ticketInfo(c *ccache.Credential, offset time.Duration) gss.Info {
 	return gss.Info{
-		Mechanism: gss.MechKrb5,
 		Initiator: principalName(kmsg.PrincipalName{Type: c.Client.NameType, Components: c.Client.Components}, c.Client.Realm),
 		Acceptor:  principalName(kmsg.PrincipalName{Type: c.Server.NameType, Components: c.Server.Components}, c.Server.Realm),
 		Local:     true,

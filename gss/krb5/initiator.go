@@ -31,6 +31,9 @@ type Initiator struct {
 	clock  func() time.Time // nil: the system's
 	random io.Reader
 
+	// fresh has every context ask the KDC for its service ticket.
+	fresh bool
+
 	// assertBindings says in every context that its bindings are all there are
 	// (client_aware_channel_bindings in krb5.conf).
 	assertBindings bool
@@ -43,8 +46,9 @@ func (i *Initiator) now() time.Time {
 	return time.Now()
 }
 
-// NewInitiator makes an initiator. It does no network I/O: see
-// [AcquireCredential] for a credential that takes some to get.
+// NewInitiator makes an initiator. It does no network I/O unless a client keytab
+// is to get the default credential's tickets: see [AcquireCredential] to bound
+// that.
 func NewInitiator(cfg InitiatorConfig) (*Initiator, error) {
 	cred := cfg.Credential
 	if cred == nil {
@@ -82,12 +86,31 @@ const offeredFlags = gss.Delegation | gss.DelegationPolicy | acceptedFlags | alw
 // Initiate implements gss.Initiator: it gets the service ticket, from the
 // cache or from the KDC.
 func (i *Initiator) Initiate(ctx context.Context, req gss.Request) (gss.Context, error) {
-	if req.Flags == 0 {
-		req.Flags = gss.DefaultFlags
+	flags, err := offered(req.Flags)
+	if err != nil {
+		return nil, err
 	}
-	if missing := req.Flags &^ offeredFlags; missing != 0 {
-		return nil, &gss.Error{Major: gss.ErrUnavailable, Mech: gss.MechKrb5, Err: fmt.Errorf("%s is not offered", missing)}
+	h, err := i.prepare(ctx, req, flags)
+	if err != nil {
+		return nil, err
 	}
+	h.mech = gss.MechKrb5
+	return newContext(h, i.random, i.clock, 0), nil
+}
+
+// offered gives the flags to ask for, or says which are not to be had.
+func offered(flags gss.Flags) (gss.Flags, error) {
+	if flags == 0 {
+		flags = gss.DefaultFlags
+	}
+	if missing := flags &^ offeredFlags; missing != 0 {
+		return 0, &gss.Error{Major: gss.ErrUnavailable, Mech: gss.MechKrb5, Err: fmt.Errorf("%s is not offered", missing)}
+	}
+	return flags, nil
+}
+
+// prepare gets all tickets that a context takes.
+func (i *Initiator) prepare(ctx context.Context, req gss.Request, flags gss.Flags) (*initiateHandshake, error) {
 	ticket, offset, err := i.serviceTicket(ctx, req.Target)
 	if err != nil {
 		return nil, err
@@ -106,16 +129,16 @@ func (i *Initiator) Initiate(ctx context.Context, req gss.Request) (gss.Context,
 		names:     ticketInfo(ticket, offset),
 		offset:    offset,
 		bindings:  req.Bindings,
-		flags:     req.Flags&acceptedFlags | alwaysFlags,
+		flags:     flags&acceptedFlags | alwaysFlags,
 	}
 	if h.flags&gss.DCEStyle != 0 {
 		h.flags |= gss.Mutual
 	}
-	if h.delegation, err = i.delegate(ctx, req.Flags, ticket, profile); err != nil {
+	if h.delegation, err = i.delegate(ctx, flags, ticket, profile); err != nil {
 		return nil, err
 	}
 	if h.delegation != nil {
 		h.flags |= gss.Delegation
 	}
-	return newContext(h, i.random, i.clock, 0), nil
+	return h, nil
 }

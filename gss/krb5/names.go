@@ -69,30 +69,57 @@ func targetPrincipals(ctx context.Context, profile *Profile, target gss.Name) ([
 	return principals, nil
 }
 
+// Canonicalize gives the mechanism's own form of a name (GSS_Canonicalize_name),
+// which compares with the names that contexts give: a user or principal with
+// its realm and in canonical quoting, a host-based service as the principal that
+// is asked for first. A host whose realm the configuration does not tell has an
+// empty one. ctx bounds the look-up of the host's name.
+func (p *Profile) Canonicalize(ctx context.Context, name gss.Name) (gss.Name, error) {
+	principals, err := targetPrincipals(ctx, p, name)
+	if err != nil {
+		return gss.Name{}, err
+	}
+	first := principals[0]
+	return principalName(kmsg.PrincipalName{Type: first.Type, Components: first.Components}, first.Realm), nil
+}
+
 // clientPrincipal reads the name of a user or principal; without a realm it is
 // of the default realm.
 func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) {
-	text, typ := name.Display()
-	switch typ {
-	case gss.NTUserName, gss.NTKrb5Principal:
-	default:
-		return ccache.Principal{}, &gss.Error{Major: gss.ErrBadNameType, Mech: gss.MechKrb5, Err: fmt.Errorf("%q is no user or principal", text)}
-	}
-	p, realm, err := kmsg.ParsePrincipal(text)
+	p, err := readPrincipal(name)
 	if err != nil {
-		return ccache.Principal{}, badName(text, err)
+		return ccache.Principal{}, err
 	}
-	if realm == "" {
-		realm = profile.DefaultRealm()
+	if p.Realm == "" {
+		p.Realm = profile.DefaultRealm()
 	}
-	if realm == "" {
+	if p.Realm == "" {
 		return ccache.Principal{}, &gss.Error{
 			Major: gss.ErrBadName,
 			Minor: minorNoDefaultRealm,
 			Mech:  gss.MechKrb5,
-			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", text),
+			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", name),
 			Hint:  "write the name with its realm, or set default_realm in krb5.conf",
 		}
+	}
+	return p, nil
+}
+
+// readPrincipal reads the name of a user or principal; the realm is empty where
+// it has none.
+func readPrincipal(name gss.Name) (ccache.Principal, error) {
+	text, typ := name.Display()
+	parse := kmsg.ParsePrincipal
+	switch typ {
+	case gss.NTUserName, gss.NTKrb5Principal:
+	case gss.NTKrb5Enterprise:
+		parse = kmsg.ParseEnterprise
+	default:
+		return ccache.Principal{}, &gss.Error{Major: gss.ErrBadNameType, Mech: gss.MechKrb5, Err: fmt.Errorf("%q is no user or principal", text)}
+	}
+	p, realm, err := parse(text)
+	if err != nil {
+		return ccache.Principal{}, badName(text, err)
 	}
 	return ccache.Principal{Realm: realm, Components: p.Components, NameType: p.Type}, nil
 }

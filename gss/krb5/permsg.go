@@ -46,6 +46,7 @@ type protection struct {
 	base      []byte             // the key that everything is derived from
 	partial   kmsg.EncryptionKey // the key before the acceptor's subkey; equal to base without one
 	subkey    bool               // base is the acceptor's subkey
+	dce       bool               // the context is of DCE style
 	sendFlags byte               // SentByAcceptor and AcceptorSubkey, as this end sends them
 	recvFlags byte               // the same two as the peer must send them
 
@@ -136,6 +137,7 @@ func newProtection(cfg protectionConfig) *protection {
 		base:    cfg.key,
 		partial: cfg.partial,
 		subkey:  cfg.acceptorSubkey,
+		dce:     cfg.flags&gss.DCEStyle != 0,
 		window:  newSeqWindow(cfg.recvSeq, cfg.flags),
 	}
 	p.sendSeq.Store(cfg.sendSeq)

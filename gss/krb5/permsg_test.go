@@ -70,17 +70,7 @@ func TestExtraCount(t *testing.T) {
 	for _, id := range enctypes {
 		i, a := newProtectionPair(t, id, 0, true)
 		for _, ec := range []uint16{1, 15, 16, 300} {
-			header := make([]byte, headerSize)
-			putHeader(header, tokWrap, i.sendFlags|flagSealed, ec, 0, i.sendSeq.Add(1)-1)
-			plain := slices.Concat([]byte("a message"), bytes.Repeat([]byte{0x5a}, int(ec)), header)
-			cipher, err := i.cipher(sent)
-			if err != nil {
-				t.Fatal(err)
-			}
-			token, err := cipher.Seal(header, plain, rand.Reader)
-			if err != nil {
-				t.Fatal(err)
-			}
+			token := wrapWithExtra(t, i, "a message", ec)
 			if msg, _, err := a.unwrap(nil, token); err != nil || string(msg) != "a message" {
 				t.Errorf("%s, EC %d: %q, %v", id, ec, msg, err)
 			}
@@ -90,6 +80,46 @@ func TestExtraCount(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDCERotation: in DCE style a sealed token with a rotation count is rotated
+// by EC octets more (MS-KILE, section 3.4.5.4.1), and only there.
+func TestDCERotation(t *testing.T) {
+	const ec, rrc = 16, 28
+	for _, id := range enctypes {
+		for _, flags := range []gss.Flags{gss.DCEStyle, 0} {
+			i, a := newProtectionPair(t, id, flags, true)
+			token := wrapWithExtra(t, i, "a message", ec)
+			body := token[headerSize:]
+			for _, by := range []int{rrc, rrc + ec} {
+				rotated := slices.Clone(token)
+				rotated[7] = rrc
+				copy(rotated[headerSize:], body[len(body)-by:])
+				copy(rotated[headerSize+by:], body[:len(body)-by])
+				msg, _, err := a.unwrap(nil, rotated)
+				if want := flags != 0 == (by == rrc+ec); want != (err == nil) || want && string(msg) != "a message" {
+					t.Errorf("%s, flags %s, rotated by %d: %q, %v", id, flags, by, msg, err)
+				}
+			}
+		}
+	}
+}
+
+// wrapWithExtra seals a message with filler between it and the header's copy.
+func wrapWithExtra(t testing.TB, p *protection, msg string, ec uint16) []byte {
+	t.Helper()
+	header := make([]byte, headerSize)
+	putHeader(header, tokWrap, p.sendFlags|flagSealed, ec, 0, p.sendSeq.Add(1)-1)
+	plain := slices.Concat([]byte(msg), bytes.Repeat([]byte{0x5a}, int(ec)), header)
+	cipher, err := p.cipher(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := cipher.Seal(header, plain, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // TestAlteredTokens flips every bit of every octet and cuts tokens at every

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/countersign-go/countersign/gss"
-	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
 	"github.com/countersign-go/countersign/gss/krb5/internal/keytab"
 	"github.com/countersign-go/countersign/gss/krb5/internal/krb5conf"
 )
@@ -109,6 +108,19 @@ func defaultKeytab(profile *Profile) (*Keytab, error) {
 	return OpenKeytab(name)
 }
 
+// defaultClientKeytab opens the keytab that KRB5_CLIENT_KTNAME names; else the
+// one of default_client_keytab_name, which is nil if it does not exist.
+func defaultClientKeytab(profile *Profile) (*Keytab, error) {
+	if name := os.Getenv("KRB5_CLIENT_KTNAME"); name != "" {
+		return OpenKeytab(name)
+	}
+	kt, err := OpenKeytab(profile.settings.DefaultClientKeytabName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return kt, err
+}
+
 func keytabError(err error) error {
 	e := &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Minor: minorKeytabNotFound, Err: err}
 	switch {
@@ -118,51 +130,6 @@ func keytabError(err error) error {
 		e.Hint = "run as the user who may read the keytab, or give that user access to it"
 	case errors.Is(err, keytab.ErrFormat), errors.Is(err, keytab.ErrVersion):
 		e.Hint = "the file is no keytab or is damaged: see what klist -k says of it, and make it anew with ktadd"
-	}
-	return e
-}
-
-// A Cache is a credential cache: the tickets of one client. It is safe for
-// concurrent use, and a file is shared with other programs by MIT's rules.
-type Cache struct {
-	store *ccache.Store
-}
-
-// OpenCache opens a credential cache by name: "FILE:/path" or a path,
-// "DIR:dir", "MEMORY:name". It need not exist yet.
-func OpenCache(name string) (*Cache, error) {
-	s, err := ccache.Open(name)
-	if err != nil {
-		return nil, cacheError(err)
-	}
-	return &Cache{store: s}, nil
-}
-
-// NewMemoryCache makes an empty cache in memory that no name reaches.
-func NewMemoryCache() *Cache { return &Cache{store: ccache.NewMemory()} }
-
-// Name is the cache's full name, as KRB5CCNAME would have it.
-func (c *Cache) Name() string { return c.store.Name() }
-
-// defaultCache opens the cache that KRB5CCNAME or default_ccache_name names.
-func defaultCache(profile *Profile) (*Cache, error) {
-	name, err := ccache.DefaultName(os.Getenv("KRB5CCNAME"), profile.settings.DefaultCCacheName)
-	if err != nil {
-		return nil, cacheError(err)
-	}
-	return OpenCache(name)
-}
-
-func cacheError(err error) error {
-	e := &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: err}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		e.Minor = minorCacheNotFound
-		e.Hint = hintKinit
-	case errors.Is(err, fs.ErrPermission):
-		e.Hint = "run as the cache's owner, or name a cache of your own in KRB5CCNAME"
-	case errors.Is(err, ccache.ErrFormat), errors.Is(err, ccache.ErrVersion):
-		e.Hint = "the cache is damaged: kdestroy, then kinit"
 	}
 	return e
 }

@@ -67,7 +67,11 @@ func (p *protection) unwrap(dst, token []byte) (msg []byte, sealed bool, err err
 	}
 	sealed = token[2]&flagSealed != 0
 	ec := int(binary.BigEndian.Uint16(token[4:]))
-	body := unrotate(token[headerSize:], int(binary.BigEndian.Uint16(token[6:])))
+	rrc := int(binary.BigEndian.Uint16(token[6:]))
+	if p.dce && sealed && rrc != 0 {
+		rrc += ec // as Windows and Heimdal do there (MS-KILE, section 3.4.5.4.1)
+	}
+	body := unrotate(token[headerSize:], rrc)
 	if sealed {
 		msg, err = p.unwrapSealed(dst, token[:headerSize], body, ec)
 	} else {

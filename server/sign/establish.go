@@ -36,6 +36,28 @@ func (x *exchange) establish(ctx context.Context, first []byte) error {
 	if x.out != nil || x.session.Logs(logrus.WarnLevel) {
 		x.show(info)
 	}
+	if x.cfg.Import == nil {
+		return nil
+	}
+	return x.moveContext()
+}
+
+// moveContext exports the context and goes on with the imported one, as a
+// server does that hands its sessions to other processes.
+func (x *exchange) moveContext() error {
+	start := time.Now()
+	tok, err := x.sec.Export()
+	if err != nil {
+		return x.fail("exporting context", err)
+	}
+	exported := time.Now()
+	sec, err := x.cfg.Import(tok)
+	if err != nil {
+		return x.fail("importing context", err)
+	}
+	x.sec = sec
+	x.out.moved(len(tok), exported.Sub(start), time.Since(exported))
+	clear(tok) // it held the keys
 	return nil
 }
 

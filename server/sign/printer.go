@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -59,6 +60,10 @@ func (p *printer) unauthenticatedRequest() {
 }
 
 func (p *printer) notEncrypted() { p.printf("Warning!  Message not encrypted.\n") }
+
+func (p *printer) moved(size int, exporting, importing time.Duration) {
+	p.printf("Exported context: %d bytes, %7.4f seconds\nImporting context: %7.4f seconds\n", size, exporting.Seconds(), importing.Seconds())
+}
 
 func (p *printer) noop() { p.printf("NOOP token\n") }
 
@@ -118,6 +123,7 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 	}
 	if verbose {
 		fmt.Fprintf(p.w, "Accepted connection using mechanism OID %s.\n", info.Mechanism.Braces())
+		p.attributes(info.Attributes)
 	}
 	switch {
 	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
@@ -126,6 +132,29 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 		fmt.Fprintf(p.w, "localname: %s\n", visible(local))
 	}
 	fmt.Fprintf(p.w, "Accepted connection: \"%s\"\n", visible(info.Initiator.String()))
+}
+
+// attributes prints what is known of the client beside the name.
+func (p *printer) attributes(of gss.Attributes) {
+	if of == nil {
+		return
+	}
+	word := func(yes bool, word string) string {
+		if yes {
+			return word
+		}
+		return ""
+	}
+	for _, a := range of.All() {
+		fmt.Fprintf(p.w, "Attribute %s %s %s\n\n%s\n", visible(a.Name), word(a.Authenticated, "Authenticated"), word(a.Complete, "Complete"), visible(a.Display))
+		for i, b := range a.Value {
+			if i%32 == 0 {
+				fmt.Fprintln(p.w)
+			}
+			fmt.Fprintf(p.w, "%02x", b)
+		}
+		fmt.Fprint(p.w, "\n\n")
+	}
 }
 
 // message prints a message: text as it is, anything else as a hex dump.

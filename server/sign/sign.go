@@ -23,6 +23,10 @@ type Config struct {
 	// can have messages printed, and get no MIC.
 	AllowUnauthenticated bool
 
+	// Import, when not nil, has every context exported once it stands; Import
+	// makes the context of the token with which the session goes on.
+	Import func(token []byte) (gss.Context, error)
+
 	MaxMessage int       // longest token, in bytes; [token.DefaultMaxLength] if zero
 	Output     io.Writer // the lines of MIT's gss-server; nil: none are made
 	Verbose    bool      // print every token, too

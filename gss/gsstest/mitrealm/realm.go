@@ -201,7 +201,8 @@ var kadminFailure = regexp.MustCompile(`(?m)^\S+: .* while |^\S+: Unknown reques
 // was printed. A query that fails fails the test.
 func (r *Realm) Kadmin(queries ...string) string {
 	r.t.Helper()
-	cmd := r.Command("kadmin.local", "-r", r.Name)
+	// -p: it would take the system's name of the user, who may have none.
+	cmd := r.Command("kadmin.local", "-r", r.Name, "-p", "admin/admin")
 	cmd.Stdin = strings.NewReader(strings.Join(queries, "\n") + "\n")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -98,11 +98,14 @@ type Cache struct {
 // Find gives the credential of client for server that is best at the time now, which is to have the cache's offset in it.
 // Expired ones, user-to-user ones and configuration entries are passed over. Of several, that of the enctype named first in
 // etypes wins, then the one that lasts longest; with nil etypes any enctype will do.
-func (c *Cache) Find(client, server Principal, etypes []int32, now time.Time) (Credential, bool) {
+//
+// The result is part of the cache, nil if there is none.
+func (c *Cache) Find(client, server Principal, etypes []int32, now time.Time) *Credential {
 	best, bestRank := -1, 0
 	for i := range c.Credentials {
 		cred := &c.Credentials[i]
-		if cred.IsSKey || cred.IsConfig() || !cred.EndTime.After(now) || !cred.Client.Equal(client) || !cred.Server.Equal(server) {
+		// A configuration entry has no end time.
+		if cred.IsSKey || !cred.EndTime.After(now) || !cred.Server.Equal(server) || !cred.Client.Equal(client) || cred.IsConfig() {
 			continue
 		}
 		rank := 0
@@ -116,9 +119,9 @@ func (c *Cache) Find(client, server Principal, etypes []int32, now time.Time) (C
 		}
 	}
 	if best < 0 {
-		return Credential{}, false
+		return nil
 	}
-	return c.Credentials[best], true
+	return &c.Credentials[best]
 }
 
 // The names under which caches hold configuration instead of tickets, and the realm that marks a removed entry of these.

@@ -1,13 +1,13 @@
 package ccache
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,9 +17,12 @@ import (
 // maxFile bounds what is read of a cache: tickets take one to ten kilobytes, so this is room for 6,000 of the largest.
 const maxFile = 64 << 20
 
-// settled is how old a file's modification time must be before an equal time proves equal content: the coarsest clock of a
-// file system in use (FAT) ticks every 2 s.
-const settled = 2 * time.Second
+// How old a file's modification time must be before an equal time proves equal content. File systems that keep fractions of a
+// second take them from a clock that ticks every 10 ms or faster; of the others FAT is the coarsest with 2 s.
+const (
+	settledFine   = 100 * time.Millisecond
+	settledCoarse = 2 * time.Second
+)
 
 // A file is a cache in a file. Whoever reads it holds the shared lock, whoever changes it the exclusive one, over the whole
 // file, as MIT's library does. What was read is kept, and read again when the file's size, modification time or identity has
@@ -30,7 +33,8 @@ type file struct {
 }
 
 type snapshot struct {
-	cache *Cache
+	cache *Cache // never changed
+	data  []byte // what it was read from
 	info  fs.FileInfo
 	racy  bool // read so soon after it was written that its time might not show a further change
 }
@@ -89,17 +93,16 @@ func (f *file) load() (*Cache, error) {
 	last := f.last.Load()
 	if last == nil || last.racy || info.Size() != last.info.Size() || !info.ModTime().Equal(last.info.ModTime()) ||
 		!os.SameFile(info, last.info) {
-		if last, err = f.read(); err != nil {
+		if last, err = f.read(last); err != nil {
 			return nil, f.wrap(err)
 		}
 		f.last.Store(last)
 	}
-	c := *last.cache
-	c.Credentials = slices.Clone(c.Credentials)
-	return &c, nil
+	return last.cache, nil
 }
 
-func (f *file) read() (*snapshot, error) {
+// read reads the file, and keeps the last reading's value if that was of the same bytes.
+func (f *file) read(last *snapshot) (*snapshot, error) {
 	h, done, err := f.open(false)
 	if err != nil {
 		return nil, err
@@ -114,11 +117,19 @@ func (f *file) read() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	settled := settledFine
+	if info.ModTime().Nanosecond() == 0 {
+		settled = settledCoarse
+	}
+	racy := now.Sub(info.ModTime()).Abs() < settled
+	if last != nil && bytes.Equal(data, last.data) {
+		return &snapshot{last.cache, last.data, info, racy}, nil
+	}
 	c, _, _, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{c, info, now.Sub(info.ModTime()).Abs() < settled}, nil
+	return &snapshot{c, data, info, racy}, nil
 }
 
 func (f *file) replace(c *Cache) error {

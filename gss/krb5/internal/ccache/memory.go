@@ -13,7 +13,7 @@ type memory struct {
 	name string
 
 	mu    sync.Mutex
-	cache *Cache // nil until initialised
+	cache *Cache // nil until initialised; replaced by another value when it changes, so that it can be handed out
 }
 
 var (
@@ -49,9 +49,7 @@ func (m *memory) load() (*Cache, error) {
 	if m.cache == nil {
 		return nil, m.missing()
 	}
-	c := *m.cache
-	c.Credentials = slices.Clone(c.Credentials)
-	return &c, nil
+	return m.cache, nil
 }
 
 func (m *memory) replace(c *Cache) error {
@@ -69,7 +67,9 @@ func (m *memory) append(cred *Credential) error {
 	if m.cache == nil {
 		return m.missing()
 	}
-	m.cache.Credentials = append(m.cache.Credentials, *cred)
+	next := *m.cache
+	next.Credentials = append(m.cache.Credentials, *cred) // behind the length that readers of the old value know
+	m.cache = &next
 	return nil
 }
 
@@ -79,9 +79,11 @@ func (m *memory) remove(match func(*Credential) bool) (int, error) {
 	if m.cache == nil {
 		return 0, m.missing()
 	}
-	before := len(m.cache.Credentials)
-	m.cache.Credentials = slices.DeleteFunc(m.cache.Credentials, func(c Credential) bool { return match(&c) })
-	return before - len(m.cache.Credentials), nil
+	next := *m.cache
+	next.Credentials = slices.DeleteFunc(slices.Clone(m.cache.Credentials), func(c Credential) bool { return match(&c) })
+	removed := len(m.cache.Credentials) - len(next.Credentials)
+	m.cache = &next
+	return removed, nil
 }
 
 func (m *memory) destroy() error {

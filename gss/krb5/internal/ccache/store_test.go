@@ -30,76 +30,114 @@ func servers(t *testing.T, s *Store) []string {
 	return got
 }
 
-// Every kind of store keeps the same promises.
 func TestStores(t *testing.T) {
 	dir := t.TempDir()
 	for _, cacheName := range []string{"FILE:" + filepath.Join(dir, "cc"), "DIR:" + filepath.Join(dir, "dir"), "DIR::" + filepath.Join(dir, "dir2", "tktx"), "MEMORY:" + t.Name()} {
-		s := open(t, cacheName)
-		cred := credential("a", 18, 2_000_000_000)
-		_, loadErr := s.Load()
-		_, removeErr := s.Remove(func(*Credential) bool { return true })
-		for _, err := range []error{loadErr, s.Append(cred), removeErr, s.Destroy()} {
-			var e *Error
-			if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "No credentials cache found (") || !strings.Contains(err.Error(), e.Name) {
-				t.Errorf("%s does not exist: %v", cacheName, err)
-			}
-		}
-		if err := s.Initialize(cred.Client); err != nil {
-			t.Fatal(err)
-		}
-		conf := ConfigEntry(cred.Client, "start_realm", "", []byte("R"))
-		for _, c := range []Credential{cred, conf, credential("b", 17, 2_000_000_000)} {
-			if err := s.Append(c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		// Another handle by the same name sees it all, and by the full name.
-		c, err := open(t, s.Name()).Load()
+		testStore(t, Resolver{}, cacheName)
+	}
+}
+
+// testStore shows what every kind of store promises. A daemon and a keyring keep no order.
+func testStore(t *testing.T, r Resolver, cacheName string) {
+	t.Helper()
+	open := func(t *testing.T, name string) *Store {
+		t.Helper()
+		s, err := r.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := c.Find(cred.Client, cred.Server, []int32{18}, cred.AuthTime); !ok || !reflect.DeepEqual(got, cred) {
-			t.Errorf("%s: stored %v, got %v, %v", cacheName, cred, got, ok)
+		return s
+	}
+	servers := func(t *testing.T, s *Store) []string {
+		t.Helper()
+		return slices.Sorted(slices.Values(servers(t, s)))
+	}
+	s := open(t, cacheName)
+	cred := credential("a", 18, 2_000_000_000)
+	_, loadErr := s.Load()
+	_, removeErr := s.Remove(func(*Credential) bool { return true })
+	for _, err := range []error{loadErr, s.Append(cred), removeErr, s.Destroy()} {
+		var e *Error
+		if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "No credentials cache found (") && !strings.HasSuffix(err.Error(), "' not found") || !strings.Contains(err.Error(), strings.TrimPrefix(e.Name, "KEYRING:")) {
+			t.Errorf("%s does not exist: %v", cacheName, err)
 		}
-		if n, err := open(t, cacheName).Remove(func(c *Credential) bool { return c.Server.Equal(cred.Server) || c.IsConfig() }); n != 2 || err != nil {
-			t.Errorf("%s: removed %d, %v", cacheName, n, err)
-		}
-		if got := servers(t, s); !slices.Equal(got, []string{"host/b@R"}) {
-			t.Errorf("%s: after removal %q", cacheName, got)
-		}
-		if err := s.Append(cred); err != nil {
+	}
+	if err := s.Initialize(cred.Client); err != nil {
+		t.Fatal(err)
+	}
+	conf := ConfigEntry(cred.Client, "start_realm", "", []byte("R"))
+	for _, c := range []Credential{cred, conf, credential("b", 17, 2_000_000_000)} {
+		if err := s.Append(c); err != nil {
 			t.Fatal(err)
 		}
-		if got := servers(t, s); !slices.Equal(got, []string{"host/b@R", "host/a@R"}) {
-			t.Errorf("%s: after removal and another %q", cacheName, got)
-		}
-		if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+	}
+	// Another handle by the same name sees it all, and by the full name.
+	c, err := open(t, s.Name()).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Find(cred.Client, cred.Server, []int32{18}, cred.AuthTime); got == nil || !reflect.DeepEqual(*got, cred) {
+		t.Errorf("%s: stored %v, got %v", cacheName, cred, got)
+	}
+	if n, err := open(t, cacheName).Remove(func(c *Credential) bool { return c.Server.Equal(cred.Server) || c.IsConfig() }); n != 2 || err != nil {
+		t.Errorf("%s: removed %d, %v", cacheName, n, err)
+	}
+	if got := servers(t, s); !slices.Equal(got, []string{"host/b@R"}) {
+		t.Errorf("%s: after removal %q", cacheName, got)
+	}
+	if err := s.Append(cred); err != nil {
+		t.Fatal(err)
+	}
+	if got := servers(t, s); !slices.Equal(got, []string{"host/a@R", "host/b@R"}) {
+		t.Errorf("%s: after removal and another %q", cacheName, got)
+	}
+	// What one reader has does not change under it.
+	before, err := s.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"old", "new"} {
+		if err := s.SetConfig(cred.Client, "refresh_time", []byte(value)); err != nil {
 			t.Fatal(err)
 		}
-		if got := servers(t, s); !slices.Equal(got, []string{"host/a@R"}) {
-			t.Errorf("%s: after replacement %q", cacheName, got)
-		}
-		if err := s.Destroy(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: after its end %v", cacheName, err)
-		}
+	}
+	if c, err := s.Load(); err != nil {
+		t.Fatal(err)
+	} else if v, _ := c.Config("refresh_time", ""); string(v) != "new" {
+		t.Errorf("%s: refresh_time is %q", cacheName, v)
+	}
+	if _, there := before.Config("refresh_time", ""); there || len(before.Credentials) != 2 {
+		t.Errorf("%s: what was read earlier has changed", cacheName)
+	}
+	if err := s.Replace(&Cache{Default: cred.Client, TimeOffset: -7 * time.Second, Credentials: []Credential{cred}}); err != nil {
+		t.Fatal(err)
+	}
+	legacy := strings.HasPrefix(cacheName, "KEYRING:legacy") // old programs would take the offset for a credential
+	if c, err := s.Load(); err != nil || c.TimeOffset != -7*time.Second && !legacy {
+		t.Errorf("%s: offset %v, %v", cacheName, c.TimeOffset, err)
+	}
+	if got := servers(t, s); !slices.Equal(got, []string{"host/a@R"}) {
+		t.Errorf("%s: after replacement %q", cacheName, got)
+	}
+	if err := s.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: after its end %v", cacheName, err)
 	}
 }
 
 func TestOpenNames(t *testing.T) {
 	for bad, want := range map[string]string{
-		"KEYRING:persistent:0": "credential cache type KEYRING is not supported by this build yet",
-		"KCM:":                 "credential cache type KCM is not supported by this build yet",
-		"NONSENSE:x":           `Unknown credential cache type "NONSENSE"`,
+		"API:x":      "credential cache type API is not supported (API:x)",
+		"NONSENSE:x": `Unknown credential cache type "NONSENSE"`,
 	} {
-		if _, err := Open(bad); !errors.Is(err, ErrType) || !strings.HasPrefix(err.Error(), want) {
+		if _, err := (Resolver{}).Open(bad); !errors.Is(err, ErrType) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	for _, bad := range []string{"", "DIR:", "DIR::tkt", "DIR::/tmp/cc"} {
-		if s, err := Open(bad); err == nil {
+	for _, bad := range []string{"", "DIR:", "DIR::tkt", "DIR::/tmp/cc", "KEYRING:session:a:", "KEYRING:nowhere:a"} {
+		if s, err := (Resolver{}).Open(bad); err == nil {
 			t.Errorf("%q opened as %s", bad, s.Name())
 		}
 	}
@@ -132,7 +170,7 @@ func TestDirectory(t *testing.T) {
 		if err := os.WriteFile(primary, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open("DIR:" + dir)
+		s, err := Resolver{}.Open("DIR:" + dir)
 		if want == "" {
 			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), primary) {
 				t.Errorf("primary %q: %v", line, err)
@@ -276,7 +314,7 @@ const storeEnv = "CCACHE_TEST_STORE"
 func TestMain(m *testing.M) {
 	if job := os.Getenv(storeEnv); job != "" {
 		cache, child, _ := strings.Cut(job, "|")
-		s, err := Open(cache)
+		s, err := Resolver{}.Open(cache)
 		for i := 0; err == nil && i < 50; i++ {
 			err = s.Append(credential(fmt.Sprintf("%s-%d", child, i), 18, 2_000_000_000))
 			if err == nil && i%10 == 0 {
@@ -399,5 +437,34 @@ func TestLoadNoticesChange(t *testing.T) {
 	}
 	if got := servers(t, other); len(got) != 0 {
 		t.Errorf("after removal in place: %q", got)
+	}
+}
+
+// Current gives the same value for as long as the content is the same, whatever happens to the file's time.
+func TestCurrentIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cc")
+	s := open(t, path)
+	cred := credential("a", 18, 2_000_000_000)
+	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, age := range []time.Duration{0, time.Hour, time.Hour} {
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := s.Current(); again != first || err != nil {
+			t.Errorf("aged %v: read anew, %v", age, err)
+		}
+	}
+	if err := s.Append(credential("b", 18, 2_000_000_000)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Current(); err != nil || again == first || len(again.Credentials) != 2 || len(first.Credentials) != 1 {
+		t.Errorf("after an addition: %v, %v", again, err)
 	}
 }

@@ -27,6 +27,10 @@ type Client struct {
 	Rand     io.Reader        // nil: crypto/rand; for nonces and subkeys
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Resolver Resolver // nil: net.DefaultResolver
+
+	// Relay, when not nil, takes requests to a KDC of the realm and gives its
+	// reply, instead of the network.
+	Relay func(ctx context.Context, realm string, request []byte) (reply []byte, err error)
 }
 
 // Resolver finds KDCs and their addresses. *net.Resolver is one.

@@ -6,7 +6,8 @@
 // following referrals through other realms. Both build a request, give it to
 // [Client.Exchange], and check what comes back against it. Exchange finds the
 // realm's KDCs in the configuration or DNS, and asks them in order, over UDP or TCP,
-// not waiting long for any of them.
+// not waiting long for any of them. With [Client].Relay somebody else carries
+// the messages.
 //
 // Messages are encoded, decoded and encrypted by gokrb5; its network code, its
 // configuration parser, its clock and its choice of pre-authentication are not used.

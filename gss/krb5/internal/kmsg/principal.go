@@ -98,19 +98,54 @@ func appendQuoted(b []byte, s string) []byte {
 // @, a / in the realm, a backslash at the end, or more than MaxComponents
 // components.
 func ParsePrincipal(s string) (n PrincipalName, realm string, err error) {
+	n, realm, err = parsePrincipal(s, false)
+	if err != nil {
+		return PrincipalName{}, "", err
+	}
+	n.Type = NTPrincipal
+	switch c := n.Components; {
+	case len(c) == 2 && c[0] == "krbtgt":
+		n.Type = NTSrvInst
+	case len(c) >= 2 && c[0] == "WELLKNOWN":
+		n.Type = NTWellKnown
+	}
+	return n, realm, nil
+}
+
+// ParseEnterprise reads an enterprise name as krb5_parse_name_flags does with
+// KRB5_PRINCIPAL_PARSE_ENTERPRISE: one component of type NTEnterprise, to which
+// a slash and the first @ belong; the second @ begins the realm (RFC 6806,
+// section 5). Quoting and errors are ParsePrincipal's.
+func ParseEnterprise(s string) (n PrincipalName, realm string, err error) {
+	n, realm, err = parsePrincipal(s, true)
+	if err != nil {
+		return PrincipalName{}, "", err
+	}
+	n.Type = NTEnterprise
+	return n, realm, nil
+}
+
+func parsePrincipal(s string, enterprise bool) (n PrincipalName, realm string, err error) {
 	var (
-		part    = make([]byte, 0, len(s))
-		inRealm bool
+		part     = make([]byte, 0, len(s))
+		inRealm  bool
+		literals = 0 // unquoted @ that belong to the name
 	)
+	if enterprise {
+		literals = 1
+	}
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '\\':
+		switch c := s[i]; {
+		case c == '\\':
 			i++
 			if i == len(s) {
 				return PrincipalName{}, "", ErrPrincipal
 			}
 			part = append(part, unquote(s[i]))
-		case '/', '@':
+		case c == '@' && literals > 0:
+			literals--
+			part = append(part, c)
+		case c == '@', c == '/' && !enterprise:
 			if inRealm || len(n.Components) == MaxComponents {
 				return PrincipalName{}, "", ErrPrincipal
 			}
@@ -128,13 +163,6 @@ func ParsePrincipal(s string) (n PrincipalName, realm string, err error) {
 		return PrincipalName{}, "", ErrPrincipal
 	default:
 		n.Components = append(n.Components, string(part))
-	}
-	n.Type = NTPrincipal
-	switch c := n.Components; {
-	case len(c) == 2 && c[0] == "krbtgt":
-		n.Type = NTSrvInst
-	case len(c) >= 2 && c[0] == "WELLKNOWN":
-		n.Type = NTWellKnown
 	}
 	return n, realm, nil
 }
