@@ -365,3 +365,25 @@ func TestVerdictExits(t *testing.T) {
 		seen[code] = true
 	}
 }
+
+// What goes over TCP goes over TLS, in contexts that are bound to it.
+func TestSessionsOverTLS(t *testing.T) {
+	certs := newPKI(t)
+	realm, err := gsstest.NewRealm(gsstest.Config{Name: "EXAMPLE.TEST"})
+	check(t, err)
+	defer realm.Close()
+	service, err := sign.New(sign.Config{Acceptor: join(t, realm), AllowUnauthenticated: true})
+	check(t, err)
+	port := serveTLS(t, certs, "server", tlspolicy.None, service)
+	for _, args := range []string{
+		"--bind require", "--bind require -spnego", "--bind require -dce", "--bind require -v1", "--bind require -seq -mcount 5 -ccount 3",
+		"--bind off", "--bind require -nomutual", "-na", "--bind require --tls-min 1.2 -nw", "--bind require --concurrency 4 -ccount 8 -mcount 4",
+	} {
+		t.Run(args, func(t *testing.T) {
+			command := append(strings.Fields(args), "--tls-ca", certs.Path("ca.crt"), "tls://localhost:"+port, "host@localhost", "hello")
+			if code, stdout, stderr := runClient(t, command...); code != exitVerified {
+				t.Errorf("exit status %d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
+}

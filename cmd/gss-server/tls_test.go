@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -292,4 +294,86 @@ func TestSilentTLSClients(t *testing.T) {
 	if code := p.wait(t); code != exitOK || time.Since(began) > 15*time.Second {
 		t.Errorf("exit code %d after %v\n%s", code, time.Since(began), p.errors())
 	}
+}
+
+// A CRL that is replaced counts at once, and SIGHUP reads it, too; --tls-debug
+// logs each step of a handshake.
+func TestCRLWhileServing(t *testing.T) {
+	certs := newPKI(t)
+	p, addrs := startTLS(t, newRealm(t).env(), certs, []string{"tls://127.0.0.1:0?service=echo"},
+		"--client-cert", "verify", "--client-ca", certs.Path("ca.crt"), "--crl", certs.Path("ca.crl"), "--tls-debug")
+	alice, err := tls.LoadX509KeyPair(certs.Path("alice.crt"), certs.Path("alice.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	visits := 0
+	visit := func(want string) {
+		t.Helper()
+		conn, err := client.Connect(t.Context(), client.Config{Addr: addrs[0], TLS: &client.TLS{Roots: roots(certs), Certificate: &alice}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Echo(conn, []byte("hello"), patience)
+		_ = conn.Close()
+		if got := fmt.Sprintf("%s, %v", answer, err); !strings.Contains(got, want) {
+			t.Errorf("visit: %s, want %q", got, want)
+		}
+		visits++
+		p.await(t, `"msg":"session `, visits)
+	}
+	revoke := func(serial int64) {
+		t.Helper()
+		if err := certs.WriteCRL("ca.crl", "ca", pki.List{Serials: []int64{serial}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	visit("hello, <nil>")
+	revoke(pki.AliceSerial)
+	visit("the server says: CRL: the certificate with serial number A11CE was revoked")
+	revoke(pki.MallorySerial)
+	p.signal(t, syscall.SIGHUP)
+	if !p.await(t, "TLS: CRLs read again", 2) {
+		t.Error("SIGHUP does not read the CRL")
+	}
+	visit("hello, <nil>")
+	for step, want := range map[string]string{
+		"client hello": "TLS 1.3", "certificate chosen": "serial 5E1 of CN=localhost", "client certificate verified": "CN=alice",
+		"CRL checked": "serial A11CE of CN=Test CA", "handshake done": "TLS_",
+	} {
+		if recs := p.records(t, "TLS: "+step); len(recs) != visits || !strings.Contains(recs[0]["detail"].(string), want) || recs[0]["peer"] == nil {
+			t.Errorf("%s: records %v", step, recs)
+		}
+	}
+	ended := p.records(t, "session ended")
+	if len(ended) != 2 || ended[0]["client_cert"] != "valid" || ended[0]["cert_serial"] != "A11CE" || ended[0]["cert_issuer"] != "CN=Test CA,O=Test" {
+		t.Errorf("records %v", ended)
+	}
+}
+
+// FuzzEndpoint: what is accepted as a URL names a known transport and service
+// and an address with a port, and is not a contradiction.
+func FuzzEndpoint(f *testing.F) {
+	for _, text := range []string{
+		":4444", "localhost:0", "tcp://:4444", "tls://[::1]:4445", "tls://h:1?service=echo", "dtls://:1?service=echo&reply=ack",
+		"tls://u:p@h:1", "tls://h:1/x", "tls://h:1#x", "tls://%zz:1", "tls://h:1?service=%zz", "://", "tls://h:1?service=echo;service=sign",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := parseEndpoint(text)
+		if err != nil {
+			if hinted, ok := errors.AsType[*hintedError](err); !ok || hinted.hint == "" {
+				t.Errorf("%q: %v has no hint", text, err)
+			}
+			return
+		}
+		if !slices.Contains(transports, e.transport) || !slices.Contains(services, e.service) || e.ack && e.transport != "dtls" || e.transport == "dtls" && e.service == "sign" {
+			t.Errorf("%q: %+v", text, e)
+		}
+		if strings.Contains(text, "://") {
+			if _, port, err := net.SplitHostPort(e.addr); err != nil || port == "" {
+				t.Errorf("%q: address %q", text, e.addr)
+			}
+		}
+	})
 }
