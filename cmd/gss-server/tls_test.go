@@ -377,3 +377,37 @@ func FuzzEndpoint(f *testing.F) {
 		}
 	})
 }
+
+// A listener without a host serves IPv4 and IPv6, and its address can be listened
+// on again at once, though connections to it were closed a moment ago.
+func TestAddresses(t *testing.T) {
+	certs := newPKI(t)
+	env := newRealm(t).env()
+	p, addrs := startTLS(t, env, certs, []string{"tls://:0?service=echo"})
+	_, port, err := net.SplitHostPort(addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			if probe, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+				continue // this machine has no such address
+			} else {
+				_ = probe.Close()
+			}
+			conn, err := client.Connect(t.Context(), client.Config{Addr: net.JoinHostPort(host, port), TLS: &client.TLS{Roots: roots(certs)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Echo(conn, []byte("hello"), patience); err != nil {
+				t.Errorf("%s: %v", host, err)
+			}
+			defer conn.Close() // the server closes first
+		}
+		p.signal(t, syscall.SIGTERM)
+		if code := p.wait(t); code != exitOK {
+			t.Fatalf("exit code %d\n%s", code, p.errors())
+		}
+		p, _ = startTLS(t, env, certs, []string{"tls://:" + port + "?service=echo"})
+	}
+}
