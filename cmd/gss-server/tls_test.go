@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -348,34 +347,6 @@ func TestCRLWhileServing(t *testing.T) {
 	if len(ended) != 2 || ended[0]["client_cert"] != "valid" || ended[0]["cert_serial"] != "A11CE" || ended[0]["cert_issuer"] != "CN=Test CA,O=Test" {
 		t.Errorf("records %v", ended)
 	}
-}
-
-// FuzzEndpoint: what is accepted as a URL names a known transport and service
-// and an address with a port, and is not a contradiction.
-func FuzzEndpoint(f *testing.F) {
-	for _, text := range []string{
-		":4444", "localhost:0", "tcp://:4444", "tls://[::1]:4445", "tls://h:1?service=echo", "dtls://:1?service=echo&reply=ack",
-		"tls://u:p@h:1", "tls://h:1/x", "tls://h:1#x", "tls://%zz:1", "tls://h:1?service=%zz", "://", "tls://h:1?service=echo;service=sign",
-	} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		e, err := parseEndpoint(text)
-		if err != nil {
-			if hinted, ok := errors.AsType[*hintedError](err); !ok || hinted.hint == "" {
-				t.Errorf("%q: %v has no hint", text, err)
-			}
-			return
-		}
-		if !slices.Contains(transports, e.transport) || !slices.Contains(services, e.service) || e.ack && e.transport != "dtls" || e.transport == "dtls" && e.service == "sign" {
-			t.Errorf("%q: %+v", text, e)
-		}
-		if strings.Contains(text, "://") {
-			if _, port, err := net.SplitHostPort(e.addr); err != nil || port == "" {
-				t.Errorf("%q: address %q", text, e.addr)
-			}
-		}
-	})
 }
 
 // A listener without a host serves IPv4 and IPv6, and its address can be listened
