@@ -70,7 +70,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
 	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
 	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`")
-	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` to establish a context")
+	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` for TLS and to establish a context")
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")

@@ -64,7 +64,8 @@ type Config struct {
 	CRLFiles     []string    // PEM or DER, any number of issuers; none: nothing is revoked
 	StaleCRL     StalePolicy // of CRLs past their next update
 
-	// Trace is told what happens, from any goroutine; may be nil.
+	// Trace is told what happens, from any goroutine, which waits for it; it calls
+	// nothing of the policy. May be nil.
 	Trace func(Event)
 
 	Time func() time.Time // nil means time.Now
