@@ -33,6 +33,13 @@ import (
 // to the context's lifetime, both directions fail with [ErrContextExpired] when
 // it is over.
 //
+// Nothing is timed out unasked: a peer that says nothing, or takes nothing, is
+// waited for until a deadline, the handshake's context or Close ends that. A
+// server sets a deadline before the first Read or gives the handshake a context,
+// and then a deadline before each Read; the mechanism's own exchange, such as the
+// initiator's with a KDC, is bounded by the context alone. Close takes
+// five seconds at the most to say that the stream ends.
+//
 // The end of the stream is a message of its own. A connection that is cut, by
 // whomever, reads as [io.ErrUnexpectedEOF] and never as [io.EOF].
 //

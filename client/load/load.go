@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,10 @@ const (
 	lastPause  = time.Second
 )
 
+// startWithin is how long a schedule waits for its first connections: a server
+// may serve fewer at a time.
+const startWithin = time.Second
+
 const progressInterval = 200 * time.Millisecond
 
 // Run does what the config says and reports. Sessions that fail are counted and
@@ -78,16 +83,25 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := warmUp(ctx, cfg.Client); err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, begin: time.Now(), over: make(chan struct{})}
-	if cfg.Duration > 0 {
-		defer time.AfterFunc(cfg.Duration, r.stop).Stop()
+	r := &run{cfg: cfg, begun: make(chan struct{}), over: make(chan struct{})}
+	r.undialled.Store(int64(cfg.Concurrency))
+	if cfg.Rate == 0 {
+		r.start()
+	} else {
+		defer time.AfterFunc(startWithin, r.start).Stop()
 	}
 	defer context.AfterFunc(ctx, r.stop)()
 
 	var workers, reporter sync.WaitGroup
 	if cfg.Progress != nil {
 		finished := make(chan struct{})
-		reporter.Go(func() { r.reportProgress(finished) })
+		reporter.Go(func() {
+			select {
+			case <-r.begun:
+				r.reportProgress(finished)
+			case <-finished:
+			}
+		})
 		defer reporter.Wait()
 		defer close(finished)
 	}
@@ -95,6 +109,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		workers.Go(func() { r.work(ctx) })
 	}
 	workers.Wait()
+	r.start() // for a run that ended before
+	r.clock.Stop()
 	return r.report(ctx), nil
 }
 
@@ -120,8 +136,13 @@ func warmUp(ctx context.Context, cfg client.Config) error {
 
 // run is the state that workers share.
 type run struct {
-	cfg   Config
-	begin time.Time
+	cfg Config
+
+	undialled atomic.Int64 // workers that have yet to dial for the first time
+	beginOnce sync.Once
+	begun     chan struct{} // closed when begin and clock are set
+	begin     time.Time
+	clock     *time.Timer // stops the run
 
 	overOnce sync.Once
 	over     chan struct{} // closed when no message is to be begun any more
@@ -133,6 +154,23 @@ type run struct {
 	connect     histogram
 	message     histogram
 	failures    failures
+}
+
+// start begins the time that counts. With a rate that is when every worker has
+// dialled, lest the schedule's first messages wait for connections.
+func (r *run) start() {
+	r.beginOnce.Do(func() {
+		r.begin = time.Now()
+		r.clock = time.AfterFunc(cmp.Or(r.cfg.Duration, math.MaxInt64), r.stop)
+		close(r.begun)
+	})
+}
+
+// arrive tells that a worker has dialled, or never will.
+func (r *run) arrive() {
+	if r.undialled.Add(-1) == 0 {
+		r.start()
+	}
 }
 
 func (r *run) stop() { r.overOnce.Do(func() { close(r.over) }) }
@@ -150,12 +188,14 @@ func (r *run) isOver() bool {
 func (r *run) work(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	arrive := sync.OnceFunc(r.arrive)
+	defer arrive()
 	pause := firstPause
 	for !r.isOver() {
 		if n := r.dialled.Add(1); r.cfg.Connections > 0 && n > int64(r.cfg.Connections) {
 			return
 		}
-		err := r.session(ctx, timer)
+		err := r.session(ctx, timer, arrive)
 		if err == nil || ctx.Err() != nil {
 			pause = firstPause
 			continue
@@ -167,13 +207,10 @@ func (r *run) work(ctx context.Context) {
 }
 
 // session is one connection with its messages.
-func (r *run) session(ctx context.Context, timer *time.Timer) error {
-	due, ok := r.nextSlot(timer)
-	if !ok {
-		return nil
-	}
+func (r *run) session(ctx context.Context, timer *time.Timer, arrive func()) error {
 	dialled := time.Now()
 	session, err := client.Dial(ctx, r.cfg.Client)
+	arrive()
 	if err != nil {
 		return err
 	}
@@ -181,8 +218,14 @@ func (r *run) session(ctx context.Context, timer *time.Timer) error {
 	defer context.AfterFunc(ctx, func() { session.Close() })()
 	r.connect.record(time.Since(dialled))
 	r.connections.Add(1)
-	if r.cfg.Rate == 0 {
-		due = time.Now()
+	select {
+	case <-r.begun:
+	case <-r.over:
+		return nil
+	}
+	due, ok := r.nextSlot(timer)
+	if !ok {
+		return nil
 	}
 	for n := 1; ; n++ {
 		if _, err := session.Sign(r.cfg.Message); err != nil {

@@ -372,7 +372,7 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 func (h *acceptHandshake) inquire() gss.Info {
 	info := gss.Info{Mechanism: h.mech, Flags: h.flags}
 	if h.key != nil {
-		info.Acceptor = principalName(h.key.name, h.key.realm)
+		info.Acceptor = h.key.text
 	}
 	// The client is nobody until the authenticator proved it.
 	if h.flags != 0 {

@@ -83,7 +83,7 @@ func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
 		a.random = systemRandom{}
 	}
 	if a.replays == nil {
-		if a.replays, err = defaultReplayCache(cred.profile); err != nil {
+		if a.replays, err = defaultReplayCache(cred.profile, a.clock); err != nil {
 			return nil, err
 		}
 	}

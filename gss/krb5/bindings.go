@@ -80,7 +80,10 @@ func (a *Acceptor) checkBindings(sent [bindingsSize]byte, channel *gss.ChannelBi
 		return false, nil
 	}
 	for ; channel != nil; channel = channel.Alternative {
-		want := hashBindings(channel)
+		want, err := hashBindings(channel)
+		if err != nil {
+			return false, err
+		}
 		if subtle.ConstantTimeCompare(sent[:], want[:]) == 1 {
 			return true, nil
 		}

@@ -31,4 +31,17 @@
 // DES, triple DES, RC4 and Camellia tickets and keys are refused by name.
 // Anonymous initiators, user-to-user and mutual authentication without a
 // per-message key are not offered.
+//
+// Not done for now: constrained delegation (S4U2Self, S4U2Proxy), FAST (RFC
+// 6113), PKINIT (RFC 4556) and KDC proxies (MS-KKDCP; a realm whose KDCs are
+// listed as URLs alone is refused by saying so). A ticket that kinit got by FAST
+// or PKINIT is as good as any other.
+//
+// # FIPS 140-3
+//
+// Under GODEBUG=fips140=on everything works. Under fips140=only the enctypes 19
+// and 20 (AES with SHA-2) do, with credentials, delegation and all per-message
+// services. The enctypes 17 and 18, which need SHA-1, are then refused by name,
+// as if krb5.conf did not permit them, and contexts with channel bindings, which
+// RFC 4121 identifies by MD5, are an error.
 package krb5

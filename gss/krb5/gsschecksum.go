@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"crypto/fips140"
 	"crypto/md5" // RFC 4121 has it: a fingerprint inside an encrypted authenticator
 	"encoding/binary"
 	"errors"
@@ -82,10 +83,17 @@ var errInvalidLength = errors.New("Invalid field length in token")
 
 // hashBindings makes the Bnd field: MD5 over the bindings in the layout of
 // RFC 2744's structure, as little endian numbers and counted octets. Without
-// bindings it is zero.
-func hashBindings(cb *gss.ChannelBindings) (sum [bindingsSize]byte) {
+// bindings it is zero. Where MD5 is forbidden there can be none.
+func hashBindings(cb *gss.ChannelBindings) (sum [bindingsSize]byte, err error) {
 	if cb == nil {
-		return sum
+		return sum, nil
+	}
+	if fips140.Enforced() {
+		return sum, &gss.Error{
+			Major: gss.ErrFailure,
+			Mech:  gss.MechKrb5,
+			Err:   errors.New("channel bindings need MD5 (RFC 4121, section 4.1.1.2), which GODEBUG=fips140=only forbids"),
+		}
 	}
 	var b []byte
 	add := func(data []byte) {
@@ -97,5 +105,5 @@ func hashBindings(cb *gss.ChannelBindings) (sum [bindingsSize]byte) {
 	b = binary.LittleEndian.AppendUint32(b, cb.AcceptorAddressType)
 	add(cb.AcceptorAddress)
 	add(cb.ApplicationData)
-	return md5.Sum(b)
+	return md5.Sum(b), nil
 }

@@ -79,7 +79,11 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	}
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
-	sum := gssChecksum{bindings: hashBindings(h.bindings), flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
+	bindings, err := hashBindings(h.bindings)
+	if err != nil {
+		return nil, err
+	}
+	sum := gssChecksum{bindings: bindings, flags: h.flags &^ gss.ProtReady, delegation: h.delegation}
 	if sum.extensions, err = h.finished(); err != nil {
 		return nil, err
 	}
@@ -212,7 +216,8 @@ func openAPRep(rep *kmsg.APRep, cipher *etype.Cipher, id etype.ID) ([]byte, erro
 
 // sealAPRep makes an AP-REP of its inner part.
 func sealAPRep(part *kmsg.EncAPRepPart, cipher *etype.Cipher, id etype.ID, random io.Reader) ([]byte, error) {
-	plain, err := part.Append(nil)
+	const most = 192 // bytes that a part and an AP-REP take, of the enctypes here
+	plain, err := part.Append(make([]byte, 0, most))
 	if err != nil {
 		return nil, failure(err)
 	}
@@ -222,7 +227,7 @@ func sealAPRep(part *kmsg.EncAPRepPart, cipher *etype.Cipher, id etype.ID, rando
 	}
 	clear(plain)
 	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: int32(id), Cipher: sealed}}
-	return rep.Append(nil)
+	return rep.Append(make([]byte, 0, most))
 }
 
 // buildThirdLeg answers the AP-REP in DCE style by one that repeats the

@@ -29,7 +29,8 @@ type keyring struct {
 type serviceKey struct {
 	name  kmsg.PrincipalName
 	realm string
-	kvno  uint32 // 0: not known
+	text  gss.Name // both, as Inquire gives them
+	kvno  uint32   // 0: not known
 	etype etype.ID
 	key   []byte
 	ready atomic.Pointer[etype.Cipher]
@@ -74,9 +75,11 @@ func (r *keyring) current(cred *Credential) ([]*serviceKey, error) {
 		if !cred.accepts(e.Realm, e.Components) {
 			continue
 		}
+		name := kmsg.PrincipalName{Type: e.NameType, Components: e.Components}
 		keys = append(keys, &serviceKey{
-			name:  kmsg.PrincipalName{Type: e.NameType, Components: e.Components},
+			name:  name,
 			realm: e.Realm,
+			text:  principalName(name, e.Realm),
 			kvno:  e.Kvno,
 			etype: etype.ID(e.Etype),
 			key:   e.Key,

@@ -31,6 +31,9 @@ type Config struct {
 	// alicepw unless set.
 	Users map[string]string
 
+	// Conf is put at the end of krb5.conf: sections, which add to what is there.
+	Conf string
+
 	// Services are principals with random keys, which are also in the realm's
 	// keytab; host/localhost unless set.
 	Services []string
@@ -49,6 +52,7 @@ type Realm struct {
 	t         testing.TB
 	passwords map[string]string
 	enctypes  []string
+	conf      string
 	probe     string // a principal that no other KDC knows
 }
 
@@ -81,6 +85,7 @@ func New(t testing.TB, cfg Config) *Realm {
 		t:          t,
 		passwords:  cfg.Users,
 		enctypes:   cfg.Enctypes,
+		conf:       cfg.Conf,
 		probe:      "probe-" + randomHex(),
 	}
 
@@ -112,7 +117,7 @@ func (r *Realm) configure(addr string) error {
 	}
 [domain_realm]
 	localhost = %[1]s
-`, r.Name, addr, enctypes)
+%[4]s`, r.Name, addr, enctypes, r.conf)
 	kdcconf := fmt.Sprintf(`[kdcdefaults]
 	kdc_listen = %[2]s
 	kdc_tcp_listen = %[2]s

@@ -16,13 +16,16 @@ type Checksum struct {
 // NewChecksum derives the key for usage from a protocol key of KeySize bytes;
 // a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewChecksum(key []byte, usage uint32) (*Checksum, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, err
 	}
-	kc := d.derive(usage, forChecksum, p.macKeySize)
+	var room [maxKeySize]byte
+	kc := room[:p.macKeySize]
 	defer clear(kc)
-	return &Checksum{p: p, mac: p.newMACKey(kc, nil)}, nil
+	d.derive(kc, usage, forChecksum)
+	return &Checksum{p: p, mac: p.newMACKey(kc)}, nil
 }
 
 // Size returns the length of a checksum in bytes: MACSize.
@@ -56,12 +59,8 @@ func (c *Checksum) Verify(mac, message, trailer []byte) bool {
 
 func (c *Checksum) sum(s *state, message, trailer []byte) []byte {
 	s.begin(c.mac)
-	s.hash.Write(message)
-	for len(trailer) > 0 {
-		n := copy(s.short[:], trailer)
-		s.hash.Write(s.short[:n])
-		trailer = trailer[n:]
-	}
+	s.write(message)
+	s.writeShort(trailer)
 	return s.finish(c.mac)[:c.p.macSize]
 }
 

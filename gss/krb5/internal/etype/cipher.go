@@ -2,7 +2,6 @@ package etype
 
 import (
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -13,16 +12,17 @@ import (
 // section 3, encrypt and decrypt with a fresh cipher state). It is safe for
 // concurrent use. It prints as its enctype, without keys.
 type Cipher struct {
-	p     *Profile
-	block cipher.Block // under Ke
-	mac   macKey       // Ki
+	p   *Profile
+	cbc cbcKey // Ke
+	mac macKey // Ki
 }
 
 // NewCipher derives the keys for usage from a protocol key of KeySize bytes;
 // a key of another length is [ErrKeySize]. The key is not kept.
 func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, err
 	}
 	return d.cipher(usage)
@@ -31,8 +31,9 @@ func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
 // NewCiphers is [Profile.NewCipher] for two usages of one key, for less than
 // twice the cost.
 func (p *Profile) NewCiphers(key []byte, first, second uint32) (*Cipher, *Cipher, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, nil, err
 	}
 	a, err := d.cipher(first)
@@ -43,25 +44,26 @@ func (p *Profile) NewCiphers(key []byte, first, second uint32) (*Cipher, *Cipher
 	return a, b, err
 }
 
+// maxKeySize is the length of the longest key, AES-256's.
+const maxKeySize = 32
+
 func (d *deriver) cipher(usage uint32) (*Cipher, error) {
-	ke := d.derive(usage, forEncryption, d.p.keySize)
-	defer clear(ke)
-	ki := d.derive(usage, forIntegrity, d.p.macKeySize)
-	defer clear(ki)
+	var keys [2 * maxKeySize]byte
+	defer clear(keys[:])
+	ke, ki := keys[:d.p.keySize], keys[maxKeySize:][:d.p.macKeySize]
+	d.derive(ke, usage, forEncryption)
+	d.derive(ki, usage, forIntegrity)
 	return d.p.newCipher(ke, ki)
 }
 
 // newCipher makes a Cipher of derived keys.
 func (p *Profile) newCipher(ke, ki []byte) (*Cipher, error) {
-	block, err := aes.NewCipher(ke)
-	if err != nil {
+	c := &Cipher{p: p}
+	if err := c.cbc.setKey(ke); err != nil {
 		return nil, err
 	}
-	var prefix []byte
-	if p.etm {
-		prefix = zeroBlock[:] // the IV is under the MAC (RFC 8009, section 5)
-	}
-	return &Cipher{p: p, block: block, mac: p.newMACKey(ki, prefix)}, nil
+	c.mac = p.newMACKey(ki)
+	return c, nil
 }
 
 // Overhead returns by how many bytes a ciphertext is longer than its
@@ -94,7 +96,7 @@ func (c *Cipher) SealInPlace(buf []byte, rand io.Reader) error {
 	if len(buf) < c.Overhead() {
 		return ErrTooShort
 	}
-	if c.block == nil {
+	if c.mac == nil {
 		return ErrCleared
 	}
 	if _, err := io.ReadFull(rand, buf[:aes.BlockSize]); err != nil {
@@ -114,31 +116,34 @@ func (c *Cipher) seal(buf []byte) {
 	s.begin(c.mac)
 
 	cbc := cbcLength(n)
-	iv := zeroBlock[:]
+	clear(s.iv[:])
+	if p.etm {
+		s.write(s.iv[:]) // the IV is under the MAC (RFC 8009, section 5)
+	}
 	// Hash block by hash block, the processor does the hash of one while it
 	// still encrypts another.
 	stride := p.hashBlock
 	if p.etm {
-		stride -= aes.BlockSize // the hash holds a zero block already
+		stride -= aes.BlockSize // the hash's block begins with the IV
 	}
 	for done := 0; done < cbc; stride = p.hashBlock {
 		chunk := body[done:min(done+stride, cbc)]
 		if !p.etm {
-			s.hash.Write(chunk)
+			s.write(chunk)
 		}
-		iv = cbcEncrypt(c.block, iv, chunk)
+		c.cbc.encrypt(&s.iv, chunk)
 		if p.etm {
-			s.hash.Write(chunk)
+			s.write(chunk)
 		}
 		done += len(chunk)
 	}
 	if last := body[cbc:]; len(last) > 0 {
 		if !p.etm {
-			s.hash.Write(last)
+			s.write(last)
 		}
-		stealEncrypt(c.block, iv, last, s)
+		c.cbc.stealEncrypt(last, s)
 		if p.etm {
-			s.hash.Write(last)
+			s.write(last)
 		}
 	}
 	copy(mac, s.finish(c.mac))
@@ -162,7 +167,7 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) < p.Overhead() {
 		return nil, ErrTooShort
 	}
-	if c.block == nil {
+	if c.mac == nil {
 		return nil, ErrCleared
 	}
 	n := len(ciphertext) - p.macSize
@@ -171,7 +176,8 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	defer p.put(s)
 	s.begin(c.mac)
 	if p.etm {
-		s.hash.Write(body)
+		s.write(s.zeroIV()[:])
+		s.write(body)
 		if subtle.ConstantTimeCompare(s.finish(c.mac)[:p.macSize], mac) != 1 {
 			return nil, ErrIntegrity
 		}
@@ -198,31 +204,31 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 // after the confounder, and drops the confounder. Where the MAC is over the
 // plaintext it feeds the hash.
 func (c *Cipher) decrypt(plain, body []byte, s *state) {
-	var iv chain
-	confounder := s.short[:aes.BlockSize]
+	clear(s.iv[:])
+	confounder := s.confounder[:]
 	hash := func(b []byte) {
 		if !c.p.etm {
-			s.hash.Write(b)
+			s.write(b)
 		}
 	}
 	cbc := cbcLength(len(body))
 	done := 0
 	if cbc > 0 {
-		iv = cbcDecrypt(c.block, iv, confounder, body[:aes.BlockSize])
+		c.cbc.decrypt(&s.iv, confounder, body[:aes.BlockSize])
 		hash(confounder)
 		done = aes.BlockSize
 	}
 	for stride := openStride - aes.BlockSize; done < cbc; stride = openStride {
 		n := min(stride, cbc-done)
 		out := plain[done-aes.BlockSize:][:n]
-		iv = cbcDecrypt(c.block, iv, out, body[done:done+n])
+		c.cbc.decrypt(&s.iv, out, body[done:done+n])
 		hash(out)
 		done += n
 	}
 	if done == len(body) {
 		return
 	}
-	first, rest := stealDecrypt(c.block, iv, body[cbc:], s)
+	first, rest := c.cbc.stealDecrypt(body[cbc:], s)
 	hash(first)
 	hash(rest)
 	if cbc > 0 {
@@ -231,13 +237,13 @@ func (c *Cipher) decrypt(plain, body []byte, s *state) {
 	copy(plain[cbc:], rest)
 }
 
-// Clear wipes the keys as far as it can: the HMAC key is overwritten, the AES
-// key schedule, which crypto/aes owns, is left to the garbage collector. A
-// Cipher in use by another goroutine must not be cleared; a cleared one gives
-// [ErrCleared].
+// Clear wipes the keys as far as it can: an AES key schedule that crypto/aes
+// owns is left to the garbage collector. A Cipher in use by another goroutine
+// must not be cleared; a cleared one gives [ErrCleared].
 func (c *Cipher) Clear() {
+	c.cbc.clear()
 	clear(c.mac)
-	c.mac, c.block = nil, nil
+	c.mac = nil
 }
 
 // Format prints the enctype, whatever the verb.

@@ -346,7 +346,7 @@ func FuzzOpen(f *testing.F) {
 		s := c.p.take()
 		defer c.p.put(s)
 		c.decrypt(make([]byte, len(plain)), ciphertext[:n], s)
-		confounder := s.short[:16]
+		confounder := s.confounder[:]
 		if cbcLength(n) == 0 {
 			confounder = s.b[:]
 		}

@@ -2,7 +2,6 @@ package etype
 
 import (
 	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"sync/atomic"
 )
@@ -17,34 +16,40 @@ const (
 
 // A deriver derives keys from one protocol key.
 type deriver struct {
-	p     *Profile
-	key   []byte
-	block cipher.Block // under key, where derivation encrypts (RFC 3961)
+	p   *Profile
+	cbc cbcKey // where derivation encrypts (RFC 3961)
+	mac macKey // where it is an HMAC (RFC 8009)
 }
 
-func (p *Profile) deriver(key []byte) (deriver, error) {
-	d := deriver{p: p, key: key}
+func (d *deriver) setKey(p *Profile, key []byte) error {
+	d.p = p
 	if err := p.checkKey(key); err != nil {
-		return d, err
+		return err
 	}
 	if p.etm {
-		return d, nil
+		d.mac = p.newMACKey(key)
+		return nil
 	}
-	var err error
-	d.block, err = aes.NewCipher(key)
-	return d, err
+	return d.cbc.setKey(key)
 }
 
-// derive returns the n-byte key for usage and purpose.
-func (d *deriver) derive(usage uint32, purpose byte, n int) []byte {
+func (d *deriver) clear() {
+	d.cbc.clear()
+	clear(d.mac)
+}
+
+// derive fills key with the one for usage and purpose.
+func (d *deriver) derive(key []byte, usage uint32, purpose byte) {
 	var constant [5]byte
 	binary.BigEndian.PutUint32(constant[:], usage)
 	constant[4] = purpose
 	if d.p.etm {
-		return d.p.kdf(d.key, constant[:], nil, n)
+		d.kdf(key, constant[:], nil)
+		return
 	}
 	if usage >= foldedUsages {
-		return dk(d.block, n, fold(constant[:]))
+		d.dk(key, fold(constant[:]))
+		return
 	}
 	slot := &foldedConstants[usage][purpose%3]
 	folded := slot.Load()
@@ -52,7 +57,7 @@ func (d *deriver) derive(usage uint32, purpose byte, n int) []byte {
 		folded = fold(constant[:])
 		slot.Store(folded)
 	}
-	return dk(d.block, n, folded)
+	d.dk(key, folded)
 }
 
 // foldedUsages is how many key usages have their constants' n-folds kept: all
@@ -70,35 +75,34 @@ func fold(constant []byte) *[aes.BlockSize]byte {
 }
 
 // dk is DK of RFC 3961, section 5.1, for AES: random-to-key is the identity,
-// so DR's bytes are the key. The block is under the key that this one, of n
-// bytes, is derived from, and the constant comes folded.
-func dk(block cipher.Block, n int, constant *[aes.BlockSize]byte) []byte {
-	out := make([]byte, (n+aes.BlockSize-1)/aes.BlockSize*aes.BlockSize)
-	previous := constant[:]
-	for at := 0; at < n; at += aes.BlockSize {
-		next := out[at : at+aes.BlockSize]
-		block.Encrypt(next, previous)
-		previous = next
+// so DR's bytes are the key, which fills key. The constant comes folded.
+func (d *deriver) dk(key []byte, constant *[aes.BlockSize]byte) {
+	s := d.p.take()
+	defer d.p.put(s)
+	s.a = *constant
+	for at := 0; at < len(key); at += aes.BlockSize {
+		d.cbc.encrypt(s.zeroIV(), s.a[:])
+		copy(key[at:], s.a[:])
 	}
-	return out[:n:n]
+	clear(s.a[:])
+	clear(s.zero[:])
 }
 
-// kdf is KDF-HMAC-SHA2 of RFC 8009, section 3, giving n bytes.
-func (p *Profile) kdf(key, label, context []byte, n int) []byte {
-	k := p.newMACKey(key, nil)
-	s := p.take()
-	defer p.put(s)
-	msg := make([]byte, 0, 64)
-	msg = binary.BigEndian.AppendUint32(msg, 1)
-	msg = append(msg, label...)
-	msg = append(msg, 0)
-	msg = append(msg, context...)
-	msg = binary.BigEndian.AppendUint32(msg, uint32(n)*8)
-	s.begin(k)
-	s.hash.Write(msg)
-	out := append([]byte(nil), s.finish(k)[:n]...)
-	clear(k)
-	return out
+// kdf is KDF-HMAC-SHA2 of RFC 8009, section 3: it fills out.
+func (d *deriver) kdf(out, label, context []byte) {
+	s := d.p.take()
+	defer d.p.put(s)
+	s.begin(d.mac)
+	var number [5]byte // four of a counter or a length, and a zero between
+	number[3] = 1
+	s.writeShort(number[:4])
+	s.writeShort(label)
+	s.writeShort(number[4:])
+	s.writeShort(context)
+	binary.BigEndian.PutUint32(number[:], uint32(len(out))*8)
+	s.writeShort(number[:4])
+	copy(out, s.finish(d.mac))
+	clear(s.saved[:])
 }
 
 // nfold is n-fold of RFC 3961, section 5.1: src is repeated, each copy rotated

@@ -7,23 +7,29 @@ import "crypto/aes"
 // RFC 8009, section 5). It gives 16 bytes for enctypes 17 and 18, 32 for 19
 // and 48 for 20. A key of another length is [ErrKeySize].
 func (p *Profile) PRF(key, input []byte) ([]byte, error) {
-	d, err := p.deriver(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, err
 	}
 	if p.etm {
-		return p.kdf(key, []byte("prf"), input, p.hashSize), nil
+		out := make([]byte, p.hashSize)
+		d.kdf(out, []byte("prf"), input)
+		return out, nil
 	}
-	kp := dk(d.block, p.keySize, fold([]byte("prf")))
+	var room [maxKeySize]byte
+	kp := room[:p.keySize]
 	defer clear(kp)
-	block, err := aes.NewCipher(kp)
-	if err != nil {
+	d.dk(kp, fold([]byte("prf")))
+	var k cbcKey
+	defer k.clear()
+	if err := k.setKey(kp); err != nil {
 		return nil, err
 	}
 	// The hash is cut to whole blocks: one of SHA-1.
 	h := p.newHash()
 	h.Write(input)
 	out := h.Sum(nil)[:aes.BlockSize:aes.BlockSize]
-	block.Encrypt(out, out)
+	k.encrypt(new([aes.BlockSize]byte), out)
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package etype
 
 import (
-	"crypto/aes"
 	"crypto/pbkdf2"
 	"encoding/binary"
 	"fmt"
@@ -40,12 +39,16 @@ func (p *Profile) StringToKey(password, salt string, params []byte) ([]byte, err
 		return nil, fmt.Errorf("string-to-key of %s: %w", p.id, err)
 	}
 	defer clear(key)
-	if p.etm {
-		return p.kdf(key, []byte("kerberos"), nil, p.keySize), nil
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
+	var d deriver
+	defer d.clear()
+	if err := d.setKey(p, key); err != nil {
 		return nil, err
 	}
-	return dk(block, p.keySize, fold([]byte("kerberos"))), nil
+	out, label := make([]byte, p.keySize), []byte("kerberos")
+	if p.etm {
+		d.kdf(out, label, nil)
+	} else {
+		d.dk(out, fold(label))
+	}
+	return out, nil
 }

@@ -93,11 +93,13 @@ func TestDerivedKeys(t *testing.T) {
 			size    int
 			want    string
 		}{{forChecksum, p.macKeySize, v.kc}, {forEncryption, p.keySize, v.ke}, {forIntegrity, p.macKeySize, v.ki}} {
-			d, err := p.deriver(unhex(t, v.key))
+			var d deriver
+			err := d.setKey(p, unhex(t, v.key))
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := d.derive(2, k.purpose, k.size)
+			got := make([]byte, k.size)
+			d.derive(got, 2, k.purpose)
 			wantHex(t, v.id.String(), got, k.want)
 		}
 	}
