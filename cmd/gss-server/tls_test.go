@@ -114,7 +114,7 @@ func testBindings(t *testing.T, certs *pki.PKI, env []string, alice gss.Initiato
 				t.Errorf("the log has %s: %v\n%s", bound, got, p.errors())
 			}
 			try("absent", addrs[0], own(client.BindOff, 0), absent)
-			try("wrong", relay(t, certs, addrs[0]), own(client.BindAllow, 0), wrong)
+			try("wrong", tlsRelay(t, certs, addrs[0]), own(client.BindAllow, 0), wrong)
 		})
 	}
 	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
@@ -166,10 +166,10 @@ func testBindings(t *testing.T, certs *pki.PKI, env []string, alice gss.Initiato
 	}
 }
 
-// relay ends TLS with a certificate that the client trusts for the server's name,
+// tlsRelay ends TLS with a certificate that the client trusts for the server's name,
 // and opens it again: a CA's mistake, or a proxy of one's own. It takes one
 // connection.
-func relay(t *testing.T, certs *pki.PKI, to string) (addr string) {
+func tlsRelay(t *testing.T, certs *pki.PKI, to string) (addr string) {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certs.Path("server2.crt"), certs.Path("server2.key"))
 	if err != nil {
