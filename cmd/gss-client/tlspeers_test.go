@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func TestTLSServers(t *testing.T) {
 					port := freePort(t)
 					args := s.args(port, key)
 					if want != exitVerified && s.program == "openssl" {
-						args = args[:len(args)-1] // what comes is printed
+						args = args[:len(args)-1] // without -rev what comes is printed: see TestOpenSSLPrints
 					}
 					if version == "1.2" && s.program == "openssl" {
 						args = append(args, "-tls1_2")
@@ -51,13 +52,30 @@ func TestTLSServers(t *testing.T) {
 					if code != want || code == exitVerified && !strings.Contains(stdout, "Received 6 bytes: \"level\\n\"\nEcho verified.\n") {
 						t.Errorf("exit status %d, want %d\n%s%s\nthe server's log:\n%s", code, want, stdout, stderr, log)
 					}
-					got := log.String()
-					if want != exitVerified && strings.Contains(got, "level") {
-						t.Errorf("the server received the message:\n%s", got)
+					received := strings.Contains(log.String(), "level")
+					switch {
+					case want != exitVerified && received:
+						t.Errorf("the server received the message:\n%s", log)
+					case want == exitVerified && s.program != "openssl" && !received:
+						t.Errorf("the server's log does not show what it receives:\n%s", log)
 					}
 				})
 			}
 		}
+	}
+}
+
+// s_server's log shows what it receives: that TestTLSServers finds nothing there
+// means something.
+func TestOpenSSLPrints(t *testing.T) {
+	mitrealm.Need(t, "openssl")
+	certs := newPKI(t)
+	port := freePort(t)
+	log, stop := daemon(t, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert", certs.Path("server.crt"), "-key", certs.Path("server.key"))
+	code, _, stderr := dialUntilUp(t, port, "--service", "echo", "--timeout", "2s", "--tls-ca", certs.Path("ca.crt"), "tls://localhost:"+port, "level\n")
+	stop()
+	if code != exitFailed || !strings.Contains(stderr, "did not answer within") || !strings.Contains(log.String(), "level") {
+		t.Errorf("exit status %d\n%s\nthe server's log:\n%s", code, stderr, log)
 	}
 }
 
@@ -73,8 +91,10 @@ func daemon(t *testing.T, program string, args ...string) (log *syncBuffer, stop
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
-			_ = cmd.Process.Kill()
+			_ = cmd.Process.Signal(syscall.SIGTERM) // which has them write out what they have printed
+			kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 			_ = cmd.Wait()
+			kill.Stop()
 			_ = stdin.Close()
 		})
 	}
