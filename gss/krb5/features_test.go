@@ -80,6 +80,7 @@ func TestChannelBindings(t *testing.T) {
 	must(t, err)
 	here := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:here")}
 	there := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:there")}
+	either := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:mine"), Alternative: here}
 	tests := []struct {
 		name      string
 		policy    krb5.BindingsPolicy
@@ -99,6 +100,9 @@ func TestChannelBindings(t *testing.T) {
 		{"required, initiator has none", krb5.BindingsRequire, s.profile, nil, here, false, false},
 		{"required, acceptor has none", krb5.BindingsRequire, s.profile, here, nil, false, false},
 		{"ignored, different", krb5.BindingsIgnore, s.profile, here, there, false, true},
+		{"required, the acceptor's alternative", krb5.BindingsRequire, s.profile, here, either, true, true},
+		{"required, neither the acceptor's nor its alternative", krb5.BindingsRequire, s.profile, there, either, false, false},
+		{"the initiator's alternative", krb5.BindingsCheck, s.profile, either, here, false, false},
 		{"ignored, same", krb5.BindingsIgnore, s.profile, here, here, false, true},
 	}
 	for _, tt := range tests {
