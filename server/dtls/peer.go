@@ -80,7 +80,7 @@ func (r *router) newPeer(from netip.AddrPort, h *clientHello, s *suite) *peer {
 	p := &peer{router: r, addr: from, queue: packetio.NewBuffer()}
 	p.queue.SetLimitSize(maxQueued)
 	p.hello, _ = readHello(appendMessage(nil, version12, h.recordSeq, messageClientHello, h.messageSeq, h.message[messageHeader:])) // was read before
-	p.assoc = &association{suite: s, transcript: new(transcript), opened: p.recordOpened}
+	p.assoc = &association{suite: s, transcript: new(transcript), keepSealed: r.cfg.wantsDatagrams(), opened: p.recordOpened}
 	p.nextSeq.Store(h.recordSeq)
 	p.enqueue(p.hello.record(h.recordSeq-1, 0, nil, standIn))
 	return p
@@ -135,24 +135,24 @@ func (p *peer) replace() {
 
 // recordOpened is told of every encrypted record, and whether it could be
 // decrypted, before pion/dtls handles it.
-func (p *peer) recordOpened(sealed, record []byte, err error) {
+func (p *peer) recordOpened(typ byte, sealed, record []byte) {
 	switch {
-	case err != nil:
+	case record == nil:
 		// The first that is encrypted is the client's Finished. Without a
 		// fitting key nothing can follow.
-		if sealed[0] == typeHandshake && !p.established.Load() {
+		if typ == typeHandshake && !p.established.Load() {
 			p.failed(errWrongKey)
 		}
-	case record[0] == typeAlert && len(record) == recordHeader+2 && alert.Level(record[recordHeader]) == alert.Fatal:
+	case typ == typeAlert && len(record) == recordHeader+2 && alert.Level(record[recordHeader]) == alert.Fatal:
 		p.mu.Lock()
 		p.theirEnd, p.gotAlert = alert.Description(record[recordHeader+1]), true
 		p.mu.Unlock()
-	case record[0] == typeApplication && p.router.cfg.wantsDatagrams():
+	case typ == typeApplication && sealed != nil:
 		p.mu.Lock()
 		if len(p.opened) == maxOpened {
 			p.opened = append(p.opened[:0], p.opened[1:]...)
 		}
-		p.opened = append(p.opened, openedRecord{bytes.Clone(sealed), bytes.Clone(record[recordHeader:])})
+		p.opened = append(p.opened, openedRecord{sealed, bytes.Clone(record[recordHeader:])})
 		p.mu.Unlock()
 	}
 }

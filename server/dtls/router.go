@@ -30,7 +30,7 @@ const (
 	// many failures in a row it does no more.
 	minBackOff     = 5 * time.Millisecond
 	maxBackOff     = time.Second
-	maxFailedReads = 20
+	maxFailedReads = 10
 )
 
 // A router reads the socket and gives every datagram to its peer, or a hello

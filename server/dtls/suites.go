@@ -98,7 +98,8 @@ const standIn = 0xff5f
 type association struct {
 	*suite
 	transcript *transcript
-	opened     func(sealed, record []byte, err error) // told of every record that comes encrypted
+	keepSealed bool                                  // opened is told of the sealed record, too
+	opened     func(typ byte, sealed, record []byte) // told of every record that comes encrypted; record is nil if it could not be decrypted
 	cipher     atomic.Pointer[recordCipher]
 }
 
@@ -160,8 +161,15 @@ func (a *association) Decrypt(header recordlayer.Header, in []byte) ([]byte, err
 	if c == nil {
 		return nil, errNoKeys
 	}
+	var sealed []byte
+	if a.keepSealed {
+		sealed = bytes.Clone(in) // it is decrypted in its place
+	}
 	record, err := (*c).Decrypt(header, in)
-	a.opened(in, record, err)
+	if err != nil {
+		record = nil
+	}
+	a.opened(in[0], sealed, record)
 	return record, err
 }
 
