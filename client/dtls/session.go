@@ -169,9 +169,19 @@ func (s *Session) exchange(msg []byte, take func(answer []byte) bool) ([]byte, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// That nobody listens comes from anybody, maybe before the server's alert is
+	// read: it has to come twice.
+	refused := 0
+	gone := func(err error) bool {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			refused++
+			return refused > 1
+		}
+		return true
+	}
 	end := time.Now().Add(s.cfg.Timeout)
 	for time.Now().Before(end) {
-		if _, err := s.conn.Write(msg); err != nil {
+		if _, err := s.conn.Write(msg); err != nil && gone(err) {
 			return nil, &client.Error{Step: client.Sending, Err: s.ended(err)}
 		}
 		wait := time.Now().Add(s.cfg.Resend)
@@ -186,10 +196,10 @@ func (s *Session) exchange(msg []byte, take func(answer []byte) bool) ([]byte, e
 			if errors.Is(err, context.DeadlineExceeded) {
 				break
 			}
-			if err != nil {
+			if err != nil && gone(err) {
 				return nil, &client.Error{Step: client.Receiving, Err: s.ended(err)}
 			}
-			if n > 0 && take(s.buf[:n]) {
+			if err == nil && n > 0 && take(s.buf[:n]) {
 				return bytes.Clone(s.buf[:n]), nil
 			}
 		}
@@ -206,6 +216,9 @@ func (s *Session) ended(err error) error {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, pion.ErrConnClosed) {
 		return fmt.Errorf("the server closed the session: %w", io.EOF)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nobody listens there any more: %w", syscall.ECONNREFUSED)
 	}
 	return err
 }
