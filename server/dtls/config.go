@@ -17,9 +17,6 @@ const (
 	DefaultMaxPerPrefix     = 64
 )
 
-// MinKey is the length of the shortest key that is not weak, in bytes: 128 bits.
-const MinKey = 16
-
 // MaxMessage is the length of the longest message, in bytes: what is left of
 // the 8,192 bytes that pion/dtls reads after the record's header, the nonce and
 // the tag. Longer records are dropped with a warning.
@@ -52,10 +49,10 @@ type Config struct {
 	// Key gives the key of an identity, which is what the peer sent and can be
 	// anything, and whether there is one. Many goroutines call it at once. Which
 	// of identity and key was wrong is told to the log, but not to the peer
-	// (RFC 4279, section 2). A psk.Table's Key is such a function.
+	// (RFC 4279, section 2). The Key of a psk.Table is such a function.
 	Key func(identity string) (key []byte, ok bool)
 
-	WeakKeys bool   // accept keys shorter than [MinKey]
+	WeakKeys bool   // accept keys shorter than 16 bytes
 	Hint     string // identity hint; none is sent if empty
 
 	Reply Reply

@@ -16,6 +16,8 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/logging"
+
+	"github.com/countersign-go/countersign/server/dtls/psk"
 )
 
 // A conn is a peer's association for the engine: a net.Conn whose reads and
@@ -76,9 +78,7 @@ func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, 
 // of pion/dtls.
 func (c *conn) fail(cause error) {
 	c.cancel(cause)
-	if c.established.Load() {
-		_ = c.queue.Close() // which ends what pion/dtls reads
-	}
+	_ = c.queue.Close() // which ends what pion/dtls reads
 }
 
 // key is asked by pion/dtls for the key of an identity. Where there is none a
@@ -92,12 +92,12 @@ func (c *conn) key(identity []byte) ([]byte, error) {
 	switch {
 	case !ok:
 		c.note(Warning, fmt.Sprintf("unknown identity %q", identity))
-	case len(key) == 0 || len(key) < MinKey && !cfg.WeakKeys:
-		c.note(Warning, fmt.Sprintf("the key of %q has %d bytes, fewer than %d: not used", identity, len(key), MinKey))
+	case len(key) == 0 || len(key) < psk.MinKey && !cfg.WeakKeys:
+		c.note(Warning, fmt.Sprintf("the key of %q has %d bytes, fewer than %d: not used", identity, len(key), psk.MinKey))
 	default:
 		return key, nil
 	}
-	key = make([]byte, 2*MinKey)
+	key = make([]byte, 2*psk.MinKey)
 	_, _ = rand.Read(key) // never fails
 	return key, nil
 }
@@ -216,10 +216,10 @@ func (c *conn) Close() error {
 	stage := c.stage
 	c.mu.Unlock()
 
-	switch stage {
-	case fresh: // there will be no handshake
+	if stage == fresh { // there will be no handshake
 		c.router.pending.end(c.addr.Addr())
-	case shaking:
+	}
+	if stage != shaken {
 		c.alert(alert.Warning, alert.CloseNotify)
 	}
 	c.cancel(net.ErrClosed)

@@ -139,7 +139,9 @@ func (p *peer) recordOpened(typ byte, sealed, record []byte) {
 	switch {
 	case record == nil:
 		// The first that is encrypted is the client's Finished. Without a
-		// fitting key nothing can follow.
+		// fitting key nothing can follow. Who forges one has to guess the
+		// address, the port and the moment, and wins that the client begins
+		// anew.
 		if typ == typeHandshake && !p.established.Load() {
 			p.failed(errWrongKey)
 		}

@@ -26,11 +26,12 @@ const (
 	// more than starting a goroutine.
 	acceptBacklog = 128
 
-	// When reading fails the router waits before it tries again, and after so
-	// many failures in a row it does no more.
-	minBackOff     = 5 * time.Millisecond
-	maxBackOff     = time.Second
-	maxFailedReads = 10
+	// A failed read can be the work of anybody, through the network's answers
+	// to what was sent. After so many in a row the router waits before it tries
+	// again, so that it does not take the processor from others.
+	freeFailures = 8
+	minBackOff   = 5 * time.Millisecond
+	maxBackOff   = time.Second
 )
 
 // A router reads the socket and gives every datagram to its peer, or a hello
@@ -46,7 +47,6 @@ type router struct {
 	deaf     chan struct{} // closed when new peers are ignored
 	deafen   sync.Once
 	done     chan struct{} // closed when nothing is read any more
-	failure  error         // why, if the socket failed; set before done is closed
 
 	mu    sync.Mutex
 	peers map[netip.AddrPort]*peer
@@ -57,7 +57,6 @@ type router struct {
 	refused map[int]*tally // by limit
 	empty   tally
 	failed  tally
-	tooLong tally
 }
 
 func newRouter(cfg *Config, sock socket) *router {
@@ -75,27 +74,24 @@ func newRouter(cfg *Config, sock socket) *router {
 	}
 }
 
-// run reads until the socket is closed or fails for good.
+// run reads until the socket is closed.
 func (r *router) run() {
 	defer close(r.done)
 	buf := make([]byte, maxDatagram)
-	var wait time.Duration
-	for failures := 0; ; {
+	failures := 0
+	for {
 		n, from, err := r.sock.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			if failures++; failures == maxFailedReads {
-				r.failure = fmt.Errorf("reading datagrams: %w", err)
-				return
-			}
 			r.warn(&r.failed, netip.AddrPort{}, "failed to read a datagram: "+err.Error())
-			wait = min(max(2*wait, minBackOff), maxBackOff)
-			time.Sleep(wait)
+			if failures++; failures > freeFailures {
+				time.Sleep(min(minBackOff<<min(failures-freeFailures-1, 8), maxBackOff))
+			}
 			continue
 		}
-		failures, wait = 0, 0
+		failures = 0
 		r.route(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 	}
 }
@@ -249,11 +245,6 @@ func (r *router) Accept() (net.Conn, error) {
 	case c := <-r.accepted:
 		return c, nil
 	case <-r.deaf:
-		return nil, net.ErrClosed
-	case <-r.done:
-		if r.failure != nil {
-			return nil, r.failure
-		}
 		return nil, net.ErrClosed
 	}
 }

@@ -27,7 +27,7 @@ type listening struct {
 	router *router
 	stop   context.CancelFunc
 	done   chan struct{} // closed when the last peer is gone
-	err    error         // set before done is closed
+	err    error         // how the one session ended; set before done is closed
 }
 
 // New returns a server with a copy of the config, or an error if a field of it
@@ -128,8 +128,8 @@ func (l *listening) serves(address string) bool {
 	return resolved.IP.Equal(bound.IP) || len(resolved.IP) == 0 && bound.IP.IsUnspecified()
 }
 
-// Listening says whether the server listens: since Listen, until Close or
-// until the socket fails.
+// Listening says whether the server listens: since Listen and until Close; with
+// Once until the first peer comes.
 func (s *Server) Listening() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,9 +171,9 @@ func (s *Server) shutDown() error {
 // ErrNotListening is what Serve returns when there is nothing to wait for.
 var ErrNotListening = errors.New("dtls: not listening: call Listen first")
 
-// Serve waits until ctx ends and then closes the server. It returns nil, or
-// before that the error with which the socket failed. With Once it returns how
-// the first peer's session ended.
+// Serve waits until ctx ends, wherever the server listens meanwhile, and then
+// closes it. With Once it returns when the first peer's session has ended, with
+// how it did.
 func (s *Server) Serve(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -182,26 +182,16 @@ func (s *Server) Serve(ctx context.Context) error {
 		if l == nil {
 			return ErrNotListening
 		}
+		done := l.done
+		if !s.cfg.Once {
+			done = nil // closed by somebody who may listen elsewhere next
+		}
 		select {
 		case <-ctx.Done():
 			return s.Close()
-		case <-changed: // to another address
-		case <-l.done:
-			s.mu.Lock()
-			mine := s.current == l
-			if mine {
-				s.current = nil
-			}
-			s.mu.Unlock()
-			if mine || l.err != nil {
-				return l.err
-			}
-			// Closed by another goroutine, maybe to listen elsewhere.
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
-			}
+		case <-changed:
+		case <-done:
+			return s.Close()
 		}
 	}
 }

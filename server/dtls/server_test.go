@@ -212,26 +212,27 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// peerOf gives what the server knows by an address.
+func peerOf(s *Server, addr net.Addr) *peer {
+	s.mu.Lock()
+	r := s.current.router
+	s.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.peers[addrPort(addr)]
+}
+
 // The server's shutdown is told to every peer; a peer's close removes it.
 func TestCloseIsTold(t *testing.T) {
 	s, es := start(t, Config{})
 	c := dial(t, s.Addr())
 	call(t, c, "one")
-	from := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.mu.Lock()
-	r := s.current.router
-	s.mu.Unlock()
-	knows := func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.peers[from] != nil
-	}
-	if !knows() {
+	if peerOf(s, c.LocalAddr()) == nil {
 		t.Error("the peer is not known")
 	}
 	_ = c.Close()
 	es.await(t, Info, "the peer closed")
-	for deadline := time.Now().Add(patience); knows(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); peerOf(s, c.LocalAddr()) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the peer is still known")
 		}
@@ -283,10 +284,7 @@ func TestSamePortAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cookieIn(t, buf[:n])
-	s.mu.Lock()
-	p := s.current.router.peers[addr.AddrPort()]
-	s.mu.Unlock()
-	if p == nil || !p.established.Load() || p.muted.Load() {
+	if p := peerOf(s, addr); p == nil || !p.established.Load() || p.muted.Load() {
 		t.Fatal("the session was ended by a hello without a cookie")
 	}
 	if err := again.SetReadDeadline(time.Time{}); err != nil {
@@ -455,27 +453,73 @@ func TestOddities(t *testing.T) {
 	}
 }
 
-// A socket that fails again and again ends the server with its error.
+// Nothing that a read gives ends the server.
 func TestFailingSocket(t *testing.T) {
-	f, s, _ := startFake(t, Config{})
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context()) }()
-	s.mu.Lock()
-	l := s.current
-	s.mu.Unlock()
+	f, s, es := startFake(t, Config{})
+	for range freeFailures + 3 {
+		f.in <- fakeDatagram{err: errFailedRead}
+	}
+	es.await(t, Warning, "failed to read a datagram")
+	f.in <- fakeDatagram{data: testHello(0, 0, nil), from: netip.MustParseAddrPort("192.0.2.1:5684")}
+	f.in <- fakeDatagram{err: errFailedRead}
+	cookieIn(t, f.last())
+	if !s.Listening() {
+		t.Error("it listens no more")
+	}
+}
+
+// A peer whose handshake is under way is told of the shutdown, too.
+func TestCloseDuringHandshake(t *testing.T) {
+	s, es := start(t, Config{Grace: 10 * time.Millisecond})
+	sock := newSocket(t)
+	silentHello(t, sock, s.Addr())
+	es.await(t, Info, "handshake in progress")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, maxDatagram)
 	for {
-		select {
-		case f.in <- fakeDatagram{err: errFailedRead}:
-			continue
-		case <-l.done:
+		n, _, err := sock.ReadFrom(buf)
+		if err != nil {
+			t.Fatal("no alert came:", err)
 		}
-		break
+		if buf[0] == typeAlert {
+			if want := []byte{1, 0}; !bytes.Equal(buf[recordHeader:n], want) {
+				t.Errorf("the alert is %x, want %x", buf[recordHeader:n], want)
+			}
+			return
+		}
 	}
-	if err := <-done; !errors.Is(err, errFailedRead) {
-		t.Errorf("got %v", err)
-	}
-	if s.Listening() {
-		t.Error("it says that it listens")
+}
+
+// Over IPv6, and over IPv4 to a socket of every interface.
+func TestAddressFamilies(t *testing.T) {
+	for address, to := range map[string]net.IP{"[::1]:0": net.IPv6loopback, ":0": net.IPv4(127, 0, 0, 1)} {
+		es := newEvents()
+		s, err := New(Config{Key: keyOf, Event: es.add})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Listen(address); err != nil {
+			t.Logf("%s: %v", address, err) // no IPv6 here
+			continue
+		}
+		sock, err := net.ListenUDP("udp", &net.UDPAddr{IP: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := dialFrom(t, sock, &net.UDPAddr{IP: to, Port: s.Addr().(*net.UDPAddr).Port}, "alice", testKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := call(t, c, "hello"); got != "hello" {
+			t.Errorf("%s: got %q back", address, got)
+		}
+		if e := es.await(t, Datagram, "hello"); !net.IP(e.Peer.Addr().AsSlice()).Equal(to) || e.Peer.Addr().Is4In6() {
+			t.Errorf("%s: it came from %v", address, e.Peer)
+		}
+		_ = c.Close()
+		_ = s.Close()
 	}
 }
 
