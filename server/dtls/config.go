@@ -13,7 +13,7 @@ import (
 // Defaults of a [Config], where they differ from package server's.
 const (
 	DefaultHandshakeTimeout = 5 * time.Second
-	DefaultMaxHandshakes    = 1000
+	DefaultMaxHandshakes    = 1000 // each of 40 KB, and of 70 KB when its peer sends all that it may
 	DefaultMaxPerPrefix     = 64
 )
 

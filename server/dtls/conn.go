@@ -145,7 +145,11 @@ func (c *conn) handshake() error {
 		return nil
 	}
 	c.outcome = c.explain(err)
-	c.router.cfg.tell(Event{Kind: Error, Peer: c.addr, Text: "handshake failed: " + c.outcome.Error()}) // the engine logs it
+	e := Event{Kind: Error, Peer: c.addr, Text: "handshake failed: " + c.outcome.Error()}
+	if errors.Is(c.outcome, net.ErrClosed) {
+		e.Kind, e.Text = Info, closedByShutdown
+	}
+	c.router.cfg.tell(e) // the engine logs it
 	return c.outcome
 }
 

@@ -228,3 +228,49 @@ func FuzzClientHello(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a peer sends, what pion/dtls gets are whole records that it can
+// read, and before the handshake is over no more than it may keep.
+func FuzzPeerDatagram(f *testing.F) {
+	f.Add(testHello(2, 1, nil), []byte{typeAlert, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40}, false)
+	f.Add(append(appendMessage(nil, version12, 3, 16, 2, []byte("key exchange")), 20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 1), []byte{22, 254, 253, 0, 1}, true)
+	f.Add([]byte{typeApplication, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0x20, 0}, []byte{}, true)
+	cfg, err := Config{Key: keyOf}.withDefaults()
+	if err != nil {
+		f.Fatal(err)
+	}
+	hello, err := readHello(testHello(1, 1, nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, one, two []byte, established bool) {
+		r := newRouter(&cfg, newFakeSocket())
+		p := r.newPeer(netip.MustParseAddrPort("192.0.2.1:5684"), &hello, suites[0])
+		p.established.Store(established)
+		for range 40 {
+			p.receive(one)
+			p.receive(two)
+		}
+		_ = p.queue.Close() // what is in it can still be read
+		buf := make([]byte, maxRecord)
+		n, _, err := p.ReadFrom(buf) // the hello
+		if err != nil || !isHello(buf[:n]) {
+			t.Fatalf("no hello: %v", err)
+		}
+		total := 0
+		for {
+			n, _, err := p.ReadFrom(buf)
+			if err != nil {
+				break
+			}
+			record, rest, ok := nextRecord(buf[:n])
+			if !ok || len(rest) != 0 || established && recordEpoch(record) == 0 {
+				t.Fatalf("not one record of the peer's: %x", buf[:n])
+			}
+			total += n
+		}
+		if total > maxQueued || !established && total > maxHandshakeBytes {
+			t.Fatalf("%d bytes are kept", total)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
+	"github.com/sirupsen/logrus"
 )
 
 // socket is the part of a *net.UDPConn that is used.
@@ -199,8 +200,13 @@ func (r *router) refuse(limit int, from netip.AddrPort) {
 		t = new(tally)
 		r.refused[limit] = t
 	}
-	if n := t.add(r.now()); n > 0 {
-		r.cfg.note(Event{Kind: Warning, Peer: from, Text: fmt.Sprintf("too many handshakes, refused: %d, limit %d", n, limit)})
+	n := t.add(r.now())
+	if n == 0 {
+		return
+	}
+	r.cfg.tell(Event{Kind: Warning, Peer: from, Text: fmt.Sprintf("too many handshakes, refused: %d, limit %d", n, limit)})
+	if r.cfg.Log != nil { // in the engine's words
+		r.cfg.Log.WithFields(logrus.Fields{"limit": limit, "refused": n, "peer": from.String()}).Warn("too many handshakes, refused")
 	}
 }
 

@@ -393,6 +393,28 @@ func TestHandshakeLimits(t *testing.T) {
 	}
 }
 
+// Who is one too many is told at once, and a place that gets free is free.
+func TestMaxConnections(t *testing.T) {
+	s, es := start(t, Config{MaxConnections: 1})
+	c := dial(t, s.Addr())
+	call(t, c, "first")
+	if _, err := dialFrom(t, newSocket(t), s.Addr(), "alice", testKey); err == nil || !strings.Contains(err.Error(), "CloseNotify") {
+		t.Errorf("the second got %v, want an alert", err)
+	}
+	_ = c.Close()
+	es.await(t, Info, "the peer closed")
+	for deadline := time.Now().Add(patience); ; {
+		c, err := dialFrom(t, newSocket(t), s.Addr(), "alice", testKey)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the place did not get free: %v", err)
+		}
+	}
+}
+
 func TestRefusesHellos(t *testing.T) {
 	f, _, es := startFake(t, Config{})
 	from := netip.MustParseAddrPort("192.0.2.1:5684")
