@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type relay struct {
 	rng     *rand.Rand
 	client  net.Addr
 	held    [2][]byte // one datagram each way waits for the next
+	passed  [2]int
+	lose    func(way, n int) bool // instead of chance
 	dropped int
 	doubled int
 	swapped int
@@ -59,7 +62,12 @@ func (r *relay) pump(from *net.UDPConn, way int, seen func(net.Addr), send func(
 		if seen != nil {
 			seen(addr)
 		}
+		r.passed[way]++
 		switch x := r.rng.Float64(); {
+		case r.lose != nil:
+			if !r.lose(way, r.passed[way]) {
+				send(d)
+			}
 		case x < r.loss:
 			r.dropped++
 		case x < r.loss+r.twice:
@@ -106,11 +114,9 @@ func TestLossyWay(t *testing.T) {
 	if dropped < rounds || doubled < rounds || swapped < rounds {
 		t.Errorf("the way was too good: %d lost, %d doubled, %d swapped", dropped, doubled, swapped)
 	}
-	// What was repeated on the way was read once: a message is seen as often as
-	// it was sent, at the most.
 	all, _ := es.snapshot()
 	for _, e := range all {
-		if e.Kind == Error && e.Text != "session failed: "+errReplaced.Error() {
+		if e.Kind == Error && !strings.Contains(e.Text, errReplaced.Error()) { // from a relay's port that was used before
 			t.Errorf("%v", e)
 		}
 	}
@@ -170,5 +176,34 @@ func TestRepeatedDatagram(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%q was read %d times", msg, n)
 		}
+	}
+}
+
+// Whichever datagram is lost, OpenSSL gets through: what it is sent again it
+// must not take for a repetition of what it has.
+func TestOpenSSLClientLosesOne(t *testing.T) {
+	for name, lost := range map[string][2]int{
+		"hello":         {0, 1},
+		"request":       {1, 1},
+		"second hello":  {0, 2},
+		"server's":      {1, 2},
+		"client's":      {0, 3},
+		"server's last": {1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, es := start(t, Config{})
+			r := startRelay(t, s.Addr(), 0)
+			r.mu.Lock()
+			r.lose = func(way, n int) bool { return way == lost[0] && n == lost[1] }
+			r.mu.Unlock()
+			p := run(t, "openssl", opensslArgs(r.front.LocalAddr(), "alice", testKey)...)
+			p.await("Cipher is")
+			p.send("hello")
+			es.await(t, Datagram, "hello\n")
+			p.await("\nhello\n")
+			p.send("Q")
+			p.wait()
+		})
 	}
 }

@@ -451,6 +451,35 @@ func TestRefusesHellos(t *testing.T) {
 	}
 }
 
+// The server's hello has the record number of the client's, above all that the
+// verifier used (RFC 6347, section 4.2.1), and is message 1.
+func TestServerHelloIsNumberedOn(t *testing.T) {
+	f, _, es := startFake(t, Config{Grace: time.Millisecond})
+	from := netip.MustParseAddrPort("192.0.2.1:5684")
+	for seq := range uint64(5) {
+		f.in <- fakeDatagram{data: testHello(seq, 0, nil), from: from}
+	}
+	f.in <- fakeDatagram{data: []byte("x"), from: from} // those before have been answered
+	request := f.last()
+	if !bytes.Equal(request[5:11], []byte{0, 0, 0, 0, 0, 4}) {
+		t.Errorf("the request is record %x, want that of the hello", request[5:11])
+	}
+	f.in <- fakeDatagram{data: testHello(5, 1, cookieIn(t, request)), from: from}
+	es.await(t, Info, "verified")
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		d := f.last()
+		if d[recordHeader] == 2 { // ServerHello
+			if !bytes.Equal(d[5:11], []byte{0, 0, 0, 0, 0, 5}) || !bytes.Equal(d[17:19], []byte{0, 1}) {
+				t.Errorf("the server's hello is record %x, message %x; want 5 and 1", d[5:11], d[17:19])
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no server's hello")
+		}
+	}
+}
+
 // What is odd is a warning and harms nobody.
 func TestOddities(t *testing.T) {
 	f, s, es := startFake(t, Config{})
