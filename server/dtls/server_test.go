@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -304,6 +305,44 @@ func TestSamePortAgain(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 	es.await(t, Error, "the client came back from the same address and began anew")
+}
+
+// However sessions ended, a server that was closed has left no goroutine.
+func TestNothingIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s, es := start(t, Config{Grace: time.Millisecond})
+	addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	for range 3 { // each replaces the one before
+		sock, err := net.ListenUDP("udp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = sock.LocalAddr().(*net.UDPAddr)
+		c, err := dialFrom(t, sock, s.Addr(), "alice", testKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call(t, c, "hello")
+		_ = sock.Close() // without a word to the server
+		_ = c.Close()
+	}
+	if _, err := dialFrom(t, newSocket(t), s.Addr(), "alice", []byte("not alice's key!")); err == nil {
+		t.Error("a wrong key was let in")
+	}
+	c := dial(t, s.Addr())
+	call(t, c, "hello")
+	_ = c.Close()
+	es.await(t, Info, "the peer closed")
+	silentHello(t, newSocket(t), s.Addr())
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
+		}
+	}
 }
 
 func TestIdleTimeout(t *testing.T) {
