@@ -52,9 +52,7 @@ func TestSpoofedHellos(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines more", n-goroutines)
 	}
-	s.mu.Lock()
-	r := s.current.router
-	s.mu.Unlock()
+	r := s.listening().router
 	r.mu.Lock()
 	peers := len(r.peers)
 	r.mu.Unlock()

@@ -16,6 +16,8 @@ import (
 type Server struct {
 	cfg Config
 
+	switching sync.Mutex // held by Listen and Close; a shutdown takes its time
+
 	mu      sync.Mutex
 	current *listening // nil: closed
 	changed chan struct{}
@@ -48,14 +50,12 @@ func New(cfg Config) (*Server, error) {
 // nothing happens; when it is another, the server is shut down there first, as
 // by Close.
 func (s *Server) Listen(address string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.current; l != nil {
-		if l.running() && l.serves(address) {
-			return nil
-		}
-		s.shutDown()
+	s.switching.Lock()
+	defer s.switching.Unlock()
+	if l := s.listening(); l != nil && l.running() && l.serves(address) {
+		return nil
 	}
+	_ = s.shutDown()
 	resolved, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		return fmt.Errorf("dtls: %w", err)
@@ -74,7 +74,14 @@ func (s *Server) Listen(address string) error {
 // half a second of 10,000 hellos a second.
 const socketBuffer = 1 << 20
 
-// serve starts the router and the engine. The caller holds s.mu.
+// listening is what the server serves, nil if nothing.
+func (s *Server) listening() *listening {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+// serve starts the router and the engine. The caller holds s.switching.
 func (s *Server) serve(address string, sock socket) error {
 	engine, err := s.cfg.engine(&exchange{&s.cfg})
 	if err != nil {
@@ -88,6 +95,8 @@ func (s *Server) serve(address string, sock socket) error {
 		l.err = l.serve(ctx, engine, s.cfg.Once)
 		close(l.done)
 	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.current = l
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -131,37 +140,37 @@ func (l *listening) serves(address string) bool {
 // Listening says whether the server listens: since Listen and until Close; with
 // Once until the first peer comes.
 func (s *Server) Listening() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current != nil && s.current.running() && !s.current.router.isDeaf()
+	l := s.listening()
+	return l != nil && l.running() && !l.router.isDeaf()
 }
 
 // Addr is the address that the server listens on, nil if it does not.
 func (s *Server) Addr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current == nil || !s.current.running() {
+	l := s.listening()
+	if l == nil || !l.running() {
 		return nil
 	}
-	return s.current.router.Addr()
+	return l.router.Addr()
 }
 
 // Close shuts the server down: new peers are ignored, messages being answered
 // get their answer within the grace time, every peer is told by an alert. It
 // returns when the last of them is gone. Listen can be called again.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.switching.Lock()
+	defer s.switching.Unlock()
 	return s.shutDown()
 }
 
-// shutDown is Close, with s.mu held.
+// shutDown is Close, with s.switching held.
 func (s *Server) shutDown() error {
+	s.mu.Lock()
 	l := s.current
+	s.current = nil
+	s.mu.Unlock()
 	if l == nil {
 		return nil
 	}
-	s.current = nil
 	l.stop()
 	_ = l.router.Close() // at once: who comes from now on is ignored
 	<-l.done
@@ -175,16 +184,19 @@ var ErrNotListening = errors.New("dtls: not listening: call Listen first")
 // closes it. With Once it returns when the first peer's session has ended, with
 // how it did.
 func (s *Server) Serve(ctx context.Context) error {
+	s.switching.Lock()
+	l := s.listening()
+	s.switching.Unlock()
+	if l == nil {
+		return ErrNotListening
+	}
 	for {
 		s.mu.Lock()
 		l, changed := s.current, s.changed
 		s.mu.Unlock()
-		if l == nil {
-			return ErrNotListening
-		}
-		done := l.done
-		if !s.cfg.Once {
-			done = nil // closed by somebody who may listen elsewhere next
+		var done chan struct{} // without Once it is closed by somebody who may listen elsewhere next
+		if s.cfg.Once && l != nil {
+			done = l.done
 		}
 		select {
 		case <-ctx.Done():

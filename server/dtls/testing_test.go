@@ -237,10 +237,7 @@ func startFake(t testing.TB, cfg Config) (*fakeSocket, *Server, *events) {
 		t.Fatal(err)
 	}
 	f := newFakeSocket()
-	s.mu.Lock()
-	err = s.serve("fake", f)
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.serve("fake", f); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
