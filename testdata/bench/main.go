@@ -36,6 +36,7 @@ func run() (err error) {
 	write := flag.Bool("write", false, "write raw figures, table and plots into the tree")
 	from := flag.String("from", "", "take the figures from this file instead of measuring")
 	only := flag.String("only", "library,server,plots", "what to measure")
+	most := flag.Int("rounds", 5, "measure everything so often at most")
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
 
@@ -56,7 +57,7 @@ func run() (err error) {
 		if err := figures.read(*from); err != nil {
 			return err
 		}
-	} else if err := measure(figures, *only, *core, *quick); err != nil {
+	} else if err := measure(figures, *only, *core, *most, *quick); err != nil {
 		return err
 	}
 	table := figures.table()
@@ -73,16 +74,17 @@ type bench struct {
 	dir     string // for what is built and written meanwhile
 	core    int
 	quick   bool
+	most    int  // rounds
 	mit     bool // the C library can be linked
 }
 
-func measure(f *figures, only string, core int, quick bool) (err error) {
+func measure(f *figures, only string, core, most int, quick bool) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{figures: f, dir: dir, core: core, quick: quick}
+	b := &bench{figures: f, dir: dir, core: core, most: most, quick: quick}
 	f.head = append(machine(), "go run ./testdata/bench -only "+only)
 	for _, section := range strings.Split(only, ",") {
 		switch section {
@@ -107,7 +109,7 @@ func (b *bench) rounds(n int) int {
 	if b.quick {
 		return 1
 	}
-	return n
+	return min(n, b.most)
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
