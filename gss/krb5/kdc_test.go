@@ -81,6 +81,15 @@ func TestClockOff(t *testing.T) {
 	}
 }
 
+// refusing is an address where nobody listens.
+func refusing(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // A KDC that does not answer costs each exchange a second, one that refuses
 // nothing, over UDP and over TCP.
 func TestDeadKDC(t *testing.T) {
@@ -92,17 +101,14 @@ func TestDeadKDC(t *testing.T) {
 	listening, err := net.Listen("tcp4", "127.0.0.1:0") // takes connections and says nothing
 	must(t, err)
 	t.Cleanup(func() { listening.Close() })
-	refusing, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	refusing.Close()
 	for _, tt := range []struct {
 		name, kdc, libdefaults string
 		most                   time.Duration // for an exchange
 	}{
 		{"silent UDP", silent.LocalAddr().String(), "", time.Second},
 		{"silent TCP", listening.Addr().String(), "udp_preference_limit = 1", time.Second},
-		{"refusing UDP", refusing.Addr().String(), "", 0},
-		{"refusing TCP", refusing.Addr().String(), "udp_preference_limit = 1", 0},
+		{"refusing UDP", refusing(t), "", 0},
+		{"refusing TCP", refusing(t), "udp_preference_limit = 1", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -171,6 +177,16 @@ func TestCrossRealm(t *testing.T) {
 		kept := content(t, "FILE:"+file)
 		if n := len(kept.Credentials); kept.Credentials[n-1].Server.String() != tt.kept {
 			t.Errorf("%s: the cache's last ticket is for %s", name, kept.Credentials[n-1].Server)
+		}
+		// The ticket is in the cache: it takes no KDC to use it again.
+		text := tt.conf
+		for _, realm := range []*mitrealm.Realm{a, b} {
+			text = strings.ReplaceAll(text, realm.KDCAddr, refusing(t))
+		}
+		s.profile, err = krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(text)))
+		must(t, err)
+		if _, err := s.initiator(t).Initiate(t.Context(), gss.Request{Target: gss.HostService("host@www.b.example")}); err != nil {
+			t.Errorf("%s: with the ticket that was kept: %v", name, err)
 		}
 	}
 }
