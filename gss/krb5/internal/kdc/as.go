@@ -193,7 +193,7 @@ func (x *asExchange) request() (*body, error) {
 func (x *asExchange) encode(b *body) ([]byte, error) {
 	m := messages.ASReq{KDCReqFields: messages.KDCReqFields{PVNO: pvno, MsgType: msgASReq, ReqBody: b.encode()}}
 	if x.key.Value != nil {
-		pa, err := encTimestamp(x.key, x.now())
+		pa, err := encTimestamp(x.key, x.now(), x.c.rand())
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package kdc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
@@ -75,17 +76,17 @@ func (s *secret) key(p keyParams) (Key, error) {
 }
 
 // encTimestamp makes the PA-ENC-TIMESTAMP of RFC 4120 section 5.2.7.2.
-func encTimestamp(k Key, now time.Time) (types.PAData, error) {
+func encTimestamp(k Key, now time.Time, random io.Reader) (types.PAData, error) {
 	now = now.UTC()
 	plain, err := asn1.Marshal(types.PAEncTSEnc{PATimestamp: now.Truncate(time.Second), PAUSec: now.Nanosecond() / 1000})
 	if err != nil {
 		return types.PAData{}, err
 	}
-	enc, err := encrypt(k, usageTimestamp, plain)
+	enc, err := encrypt(k, usageTimestamp, plain, random)
 	if err != nil {
 		return types.PAData{}, err
 	}
-	der, err := enc.Marshal()
+	der, err := asn1.Marshal(types.EncryptedData{EType: enc.Etype, Cipher: enc.Cipher})
 	if err != nil {
 		return types.PAData{}, err
 	}
