@@ -46,17 +46,6 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// Load reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. Errors
-// are a *[FileError], or [ErrType] with the type in question.
-func Load(name string) (*Keytab, error) {
-	path, err := resolve(name)
-	if err != nil {
-		return nil, err
-	}
-	kt, _, err := load(path)
-	return kt, err
-}
-
 // resolve gives the path of a keytab name.
 func resolve(name string) (string, error) {
 	kind, rest, typed := strings.Cut(name, ":")
@@ -128,7 +117,8 @@ type state struct {
 	racy   bool // read so soon after it was written that its time might not show a further change
 }
 
-// Open reads the keytab that name says, with the names and errors of [Load].
+// Open reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. Errors
+// are a *[FileError], or [ErrType] with the type in question.
 func Open(name string) (*File, error) {
 	path, err := resolve(name)
 	if err != nil {

@@ -52,27 +52,6 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	}{principal(e.Realm, e.Components), e.NameType, e.Timestamp, e.Kvno, e.Etype})
 }
 
-// Acceptor gives the entries whose key may have sealed a ticket of the given key version and enctype, for principals that
-// match accepts (a nil match accepts every one). A version of 0 means that the ticket names none.
-//
-// As in MIT's library an entry fits when it has that version, or the version's low 8 bits (a writer may have kept no more),
-// or no version. Exact fits come first; otherwise the file's order holds. The entries share memory with k.
-func (k *Keytab) Acceptor(match func(realm string, components []string) bool, kvno uint32, etype int32) []Entry {
-	var exact, rest []Entry
-	for _, e := range k.Entries {
-		if e.Etype != etype || match != nil && !match(e.Realm, e.Components) {
-			continue
-		}
-		switch {
-		case e.Kvno == kvno:
-			exact = append(exact, e)
-		case kvno == 0, e.Kvno == 0, e.Kvno == kvno&0xff:
-			rest = append(rest, e)
-		}
-	}
-	return append(exact, rest...)
-}
-
 // Client gives the principal's keys of the newest version whose enctype is in etypes, the most wanted enctype first and at
 // most one key for each. The result is empty when the newest version has none of them: an older key would only fail later.
 func (k *Keytab) Client(realm string, components []string, etypes []int32) []Entry {
