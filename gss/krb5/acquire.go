@@ -79,9 +79,7 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 		name, stores = c.cache.Name(), []*ccache.Store{c.cache.store}
 	} else {
 		var err error
-		if name, err = defaultCacheName(c.profile); err != nil {
-			return err
-		}
+		name = defaultCacheName(c.profile)
 		if stores, err = c.profile.caches().Collection(name); err != nil {
 			return cacheError(err)
 		}

@@ -65,12 +65,11 @@ func NewMemoryCache() *Cache { return &Cache{store: ccache.NewMemory()} }
 func (c *Cache) Name() string { return c.store.Name() }
 
 // defaultCacheName is what KRB5CCNAME or default_ccache_name says.
-func defaultCacheName(profile *Profile) (string, error) {
-	name, err := ccache.DefaultName(os.Getenv("KRB5CCNAME"), profile.settings.DefaultCCacheName)
-	if err != nil {
-		return "", cacheError(err)
+func defaultCacheName(profile *Profile) string {
+	if name := os.Getenv("KRB5CCNAME"); name != "" {
+		return name
 	}
-	return name, nil
+	return profile.settings.DefaultCCacheName
 }
 
 func cacheError(err error) error {

@@ -3,7 +3,7 @@
 // A name goes through a [Resolver] and gives a [Store]: "FILE:/path" or a bare path; "MEMORY:name" (shared by the process under
 // that name; [NewMemory] makes one without); "DIR:dir", "KCM:" and "KEYRING:anchor:collection" (the primary cache of a
 // collection), and "DIR::dir/tktX", "KCM:name" and "KEYRING:anchor:collection:name" (one of its caches). [Resolver.Collection]
-// gives all of them, [Resolver.New] one more. [DefaultName] says which name a user means who says none. [Store.Load] reads the
+// gives all of them, [Resolver.New] one more. [Store.Load] reads the
 // whole as a [Cache], a plain value in memory in which [Cache.Find] picks a credential; [Store.Append] adds one for every
 // other program to see, [Store.Remove] takes some away, [Store.Replace] starts afresh.
 //

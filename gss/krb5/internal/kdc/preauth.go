@@ -8,6 +8,8 @@ import (
 
 	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/fence"
 )
 
 // Pre-authentication data types, RFC 4120 section 7.5.2.
@@ -38,7 +40,7 @@ func chooseParams(data types.PADataSequence, wanted []int32, defaultSalt string)
 			chosen.salt = string(pa.PADataValue)
 		case paEtypeInfo2:
 			var info types.ETypeInfo2
-			err := fence("ETYPE-INFO2", func() error { return info.Unmarshal(pa.PADataValue) })
+			err := fence.Run(func() error { return info.Unmarshal(pa.PADataValue) })
 			if err != nil {
 				return keyParams{}, badReply("ETYPE-INFO2", err)
 			}
