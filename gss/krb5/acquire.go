@@ -206,7 +206,7 @@ func (c *Credential) acquireByPassword(ctx context.Context, kc *kdc.Client, clie
 func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password kdc.Secret) error {
 	tgt, err := kc.AS(ctx, kdcPrincipal(c.client), password, kdc.ASOptions{})
 	if err != nil {
-		return kdcError(err)
+		return c.profile.kdcError(err)
 	}
 	c.client = ccachePrincipal(tgt.Client)
 	err = c.cache.store.Replace(&ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})

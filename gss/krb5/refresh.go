@@ -280,7 +280,7 @@ func (c *Credential) acquireByKeytab(ctx context.Context, kc *kdc.Client) (*ccac
 	}
 	tgt, err := kc.AS(ctx, kdcPrincipal(c.keyed), kdc.Keys(keys...), kdc.ASOptions{})
 	if err != nil {
-		e := kdcError(err).(*gss.Error)
+		e := c.profile.kdcError(err).(*gss.Error)
 		if errors.Is(err, &kdc.Error{Code: int32(kmsg.KDCErrPreauthFailed)}) {
 			e.Hint = fmt.Sprintf("the key in %s is not the KDC's any more: bring it up to date with ktadd", c.clientKeytab.Name())
 		}
