@@ -74,7 +74,9 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	byName, release, err := newServices(ctx, opts)
+	out, flush := openOutput(ctx, opts, log)
+	defer flush()
+	byName, release, err := newServices(ctx, opts, out)
 	if err != nil {
 		return err
 	}
@@ -159,8 +161,8 @@ func importer(opts options) func([]byte) (gss.Context, error) {
 
 // newServices makes the services that are asked for. release gives back what
 // they hold.
-func newServices(ctx context.Context, opts options) (byName map[string]server.Service, release func(), err error) {
-	byName = map[string]server.Service{"echo": echo.New(echo.Config{Output: output(opts)})}
+func newServices(ctx context.Context, opts options, out io.Writer) (byName map[string]server.Service, release func(), err error) {
+	byName = map[string]server.Service{"echo": echo.New(echo.Config{Output: out})}
 	if !opts.signs() {
 		return byName, func() {}, nil
 	}
@@ -179,7 +181,7 @@ func newServices(ctx context.Context, opts options) (byName map[string]server.Se
 		LocalName:            kerberos.LocalName,
 		AllowUnauthenticated: opts.allowUnauthenticated,
 		MaxMessage:           opts.maxMessage,
-		Output:               output(opts),
+		Output:               out,
 		Verbose:              opts.verbose,
 		Import:               importer(opts),
 	})
@@ -225,21 +227,6 @@ func report(log *logrus.Logger, inetd bool, err error) {
 	if hint != "" {
 		fmt.Fprintf(os.Stderr, "hint: %s\n", hint)
 	}
-}
-
-// output is where the lines go that MIT's gss-server prints: nowhere, and so
-// they are not even made, in inetd mode and when standard output is the null
-// device.
-func output(opts options) io.Writer {
-	if opts.inetd {
-		return nil
-	}
-	if out, err := os.Stdout.Stat(); err == nil {
-		if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(out, null) {
-			return nil
-		}
-	}
-	return os.Stdout
 }
 
 // onHangup calls the function at every SIGHUP until the one it returns is called.
