@@ -23,6 +23,7 @@ type exchange struct {
 	sequenced bool           // Sequencing was negotiated
 
 	msg  []byte                           // being answered
+	held int                              // bytes of memory that msg takes beside its frame
 	fill func(dst []byte) ([]byte, error) // appendMIC, made once
 }
 
@@ -31,9 +32,18 @@ type exchange struct {
 // garbage collector.
 var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 
-const maxKept = 1 << 20
+const (
+	maxKept      = 1 << 20
+	smallMessage = 4 << 10 // so much is not counted
+)
 
 var errUnauthenticated = errors.New("unauthenticated client requested authenticated services")
+
+// established goes from the handshake to the messages.
+func (x *exchange) established() {
+	x.session.Established()
+	x.conn.SetBudget(x.memory)
+}
 
 func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 	switch greeting {
@@ -50,7 +60,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		x.out.unexpectedGreeting(greeting)
 		return fmt.Errorf("expected a NOOP frame first, got one with %v", greeting)
 	}
-	x.session.Established()
+	x.established()
 	for {
 		frame, err := x.conn.ReadFrame()
 		if err == io.EOF {
@@ -87,7 +97,7 @@ func (x *exchange) answerV2(frame token.Frame) error {
 	x.msg = frame.Data
 	if frame.Flags&token.Wrapped != 0 {
 		buf := plaintexts.Get().(*[]byte)
-		defer putPlaintext(buf)
+		defer x.putPlaintext(buf)
 		sealed, err := x.unwrap(buf, frame.Data)
 		if err != nil {
 			return err
@@ -110,7 +120,7 @@ func (x *exchange) serveV1(ctx context.Context, first []byte) error {
 	if err := x.establish(ctx, first); err != nil {
 		return err
 	}
-	x.session.Established()
+	x.established()
 	for messages := 0; ; messages++ {
 		frame, err := x.conn.ReadFrame()
 		switch {
@@ -133,7 +143,7 @@ func (x *exchange) answerV1(data []byte) error {
 		x.out.messageToken(0, data)
 	}
 	buf := plaintexts.Get().(*[]byte)
-	defer putPlaintext(buf)
+	defer x.putPlaintext(buf)
 	sealed, err := x.unwrap(buf, data)
 	if err != nil {
 		return err
@@ -149,6 +159,12 @@ func (x *exchange) answerV1(data []byte) error {
 // message out of sequence is one only where the client did not ask for
 // sequencing.
 func (x *exchange) unwrap(buf *[]byte, data []byte) (sealed bool, err error) {
+	if n := len(data); n > smallMessage {
+		if err := x.memory.Take(n); err != nil {
+			return false, fmt.Errorf("unsealing message: %w", err)
+		}
+		x.held = n
+	}
 	msg, sealed, err := x.sec.Unwrap((*buf)[:0], data)
 	if msg != nil {
 		*buf = msg
@@ -185,7 +201,9 @@ func (x *exchange) release() {
 	}
 }
 
-func putPlaintext(buf *[]byte) {
+func (x *exchange) putPlaintext(buf *[]byte) {
+	x.memory.Give(x.held)
+	x.held = 0
 	if cap(*buf) > maxKept {
 		return
 	}
