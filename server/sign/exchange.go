@@ -76,7 +76,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		if err := x.answerV2(frame); err != nil {
 			return err
 		}
-		x.session.Done()
+		x.session.Done(x.conn.Buffered() > 0)
 	}
 }
 
@@ -134,7 +134,7 @@ func (x *exchange) serveV1(ctx context.Context, first []byte) error {
 		if err := x.answerV1(frame.Data); err != nil {
 			return err
 		}
-		x.session.Done()
+		x.session.Done(x.conn.Buffered() > 0)
 	}
 }
 
