@@ -1,11 +1,25 @@
 package server
 
 import (
+	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 )
+
+// maxFieldText is the longest text of a log record's field, in bytes: names and
+// errors can hold what a peer chose.
+const maxFieldText = 1 << 10
+
+// clip cuts text that is longer short, and says so.
+func clip(text string) string {
+	if len(text) <= maxFieldText {
+		return text
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(text[:maxFieldText], ""), len(text))
+}
 
 func (srv *Server) logOpen(s *Session) {
 	if srv.cfg.Log == nil {
@@ -23,7 +37,7 @@ func (srv *Server) logEnd(s *Session, err error) {
 	s.fields["duration"] = time.Since(s.started).Round(time.Microsecond).String()
 	switch {
 	case err != nil:
-		s.fields[logrus.ErrorKey] = err.Error()
+		s.Note(logrus.ErrorKey, err.Error())
 		s.Log(logrus.WarnLevel, "session failed")
 	case s.cut:
 		s.Log(logrus.InfoLevel, "session closed by shutdown")

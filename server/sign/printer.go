@@ -196,7 +196,7 @@ func (p *printer) statusLines(doing string, err error) {
 	}
 	why := "Unknown error" // what a minor status of 0 is called
 	if minor != nil {
-		why = visible(minor.Error())
+		why = visible(clip(minor.Error()))
 	}
 	fmt.Fprintf(&p.w, "GSS-API error %s: %s\n", doing, major.Error())
 	fmt.Fprintf(&p.w, "GSS-API error %s: %s\n", doing, why)
@@ -245,6 +245,17 @@ func isText(msg []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// maxWhy is the longest text of an error that is printed, in bytes: it can hold
+// what a peer chose.
+const maxWhy = 1 << 10
+
+func clip(why string) string {
+	if len(why) <= maxWhy {
+		return why
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(why[:maxWhy], ""), len(why))
 }
 
 // visible makes text fit for one line of a terminal: what does not print is
