@@ -1,9 +1,11 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -47,9 +49,14 @@ func (srv *Server) logEnd(s *Session, err error) {
 }
 
 func (srv *Server) logAcceptError(err error, wait time.Duration) {
-	if srv.cfg.Log != nil {
-		srv.cfg.Log.WithError(err).WithField("retry_in", wait.String()).Error("cannot accept connections")
+	if srv.cfg.Log == nil {
+		return
 	}
+	entry := srv.cfg.Log.WithError(err).WithField("retry_in", wait.String())
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		entry = entry.WithField("hint", "raise the limit of open files above the number of connections (ulimit -n, systemd's LimitNOFILE=), or lower --max-connections")
+	}
+	entry.Error("cannot accept connections")
 }
 
 func (srv *Server) logRefusals(conn net.Conn, n int) {

@@ -17,8 +17,8 @@ const (
 	// maxV1Length keeps the first byte of a version 1 frame 0, by which the versions are told apart.
 	maxV1Length = 1<<24 - 1
 
-	// maxLimit keeps frames within int on every platform.
-	maxLimit = math.MaxInt32 - maxHeader
+	// MaxLength is the highest limit, in bytes. It keeps frames within int on every platform.
+	MaxLength = math.MaxInt32 - maxHeader
 )
 
 // Config is what a Conn can be told.
@@ -55,8 +55,8 @@ func (cfg Config) NewConn(rw io.ReadWriter) (*Conn, error) {
 	if cfg.Version < Detect || cfg.Version > V2 {
 		return nil, fmt.Errorf("token: no such version: %d", int(cfg.Version))
 	}
-	if cfg.MaxLength < 0 || cfg.MaxLength > maxLimit {
-		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, maxLimit)
+	if cfg.MaxLength < 0 || cfg.MaxLength > MaxLength {
+		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, MaxLength)
 	}
 	if cfg.MaxLength == 0 {
 		cfg.MaxLength = DefaultMaxLength

@@ -53,6 +53,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		}
 	case token.NOOP:
 		if !x.cfg.AllowUnauthenticated {
+			x.session.Note("hint", "the client asks for no authentication; gss-server's --allow-unauthenticated lets it in")
 			return errors.New("unauthenticated session refused: it is not allowed here")
 		}
 		x.out.unauthenticated()
