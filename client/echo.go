@@ -57,7 +57,7 @@ func Echo(conn net.Conn, msg []byte, timeout time.Duration) ([]byte, error) {
 		werr := <-sent
 		if secured, ok := conn.(*tlsConn); ok {
 			if refused := secured.refused(nil); refused != nil {
-				return answer, &Error{Receiving, refused}
+				return nil, &Error{Receiving, refused}
 			}
 		}
 		if n == 0 && werr != nil && err == io.EOF {
@@ -69,11 +69,12 @@ func Echo(conn net.Conn, msg []byte, timeout time.Duration) ([]byte, error) {
 		return answer, &Error{Sending, carrying(err, timeout)}
 	}
 	if !bytes.Equal(answer, msg) {
-		err := error(&EchoError{msg, answer})
 		if secured, ok := conn.(*tlsConn); ok {
-			err = secured.refused(err)
+			if refused := secured.refused(nil); refused != nil {
+				return nil, &Error{Receiving, refused}
+			}
 		}
-		return answer, &Error{Receiving, err}
+		return answer, &Error{Receiving, &EchoError{msg, answer}}
 	}
 	return answer, nil
 }

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"crypto/tls"
 	"regexp"
+	"time"
 )
 
 // A tlsConn remembers the beginning of what the server sends. One that refuses
@@ -33,9 +35,31 @@ type RefusedError struct{ Line string }
 func (e *RefusedError) Error() string { return "the server says: " + e.Line }
 
 // refused gives the server's refusal if that is what it sent, else the error.
+// What is missing of its line is waited for.
 func (c *tlsConn) refused(err error) error {
+	for mayBeRefusal(c.start) && c.SetReadDeadline(time.Now().Add(refusalTime)) == nil {
+		if n, rerr := c.Read(make([]byte, maxRefusal-len(c.start))); n == 0 && rerr != nil {
+			break
+		}
+	}
 	if line := refusalLine.Find(c.start); line != nil {
 		return &RefusedError{string(line[:len(line)-1])}
 	}
 	return err
+}
+
+const refusalTime = time.Second
+
+// mayBeRefusal reports whether more could make a refusal of it.
+func mayBeRefusal(start []byte) bool {
+	if len(start) == 0 || len(start) == maxRefusal || bytes.IndexByte(start, '\n') >= 0 {
+		return false
+	}
+	for _, word := range []string{"NoClientCertExists: ", "ClientCertInvalid: ", "CRL: "} {
+		n := min(len(word), len(start))
+		if word[:n] == string(start[:n]) {
+			return true
+		}
+	}
+	return false
 }

@@ -35,7 +35,14 @@ const (
 //	HandshakeContext(context.Context) error
 //
 // as [crypto/tls.Conn] has, the session calls it before the service, within the
-// handshake's time limit: accepting waits for no handshake.
+// handshake's time limit: accepting waits for no handshake. Where they have
+//
+//	LogFields() map[string]any
+//	NetConn() net.Conn
+//
+// the one's fields are added to the session's log records, and the other's
+// connection is closed where a last word would take too long. A server that
+// stops does not wait for a transport's handshake: nothing has been asked yet.
 type Listener struct {
 	net.Listener
 	Service Service

@@ -5,10 +5,15 @@
 //
 // # How the data flows
 //
-//	Server.Run ─ accept ─→ Session ──→ Service.Serve
+//	Server.Run ─ accept ─→ Session ─ transport's handshake ─→ Service.Serve
 //	    │   (bound, back-off)  │ Read, Write: deadlines of the session's stage
 //	    │                      │ Established, Done: which stage it is in
 //	    └─ drain ──────────────┘ idle sessions at once, the others after their exchange
+//
+// Transports are listeners: the connections of tlspolicy's, or of crypto/tls's, are
+// served like those of TCP. A [Listener] names a service for its connections. What
+// a transport knows of the peer, such as the verdict on its certificate, a service
+// asks [Session.Conn] for.
 //
 // A session's stages are the handshake, waiting for a message, and the message
 // and its answer. Each has its own time limit, and all of a handshake its limit

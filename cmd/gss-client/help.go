@@ -41,10 +41,6 @@ Options, with one dash or two, go before the host; after the service only -f.
   -nw          do not wrap the message: it is sent readable and unprotected
   -nx          do not encrypt the message: it is sent readable
   -nm          ask for no MIC
-  --timeout D  time limit of connecting, and of each answer (30s)
-  --version    print the version
-  --help       print this
-
   --service S  sign (the default), or echo: send the message without Kerberos,
                print what comes back and compare
   --tls-ca F   PEM file of the CAs to trust; the system's unless given
@@ -53,6 +49,9 @@ Options, with one dash or two, go before the host; after the service only -f.
   --tls-min V  the least TLS version: 1.3 (the default) or 1.2
   --bind P     bind the context to the TLS connection: allow (the default: where
                that is possible), require (or fail), off
+  --timeout D  time limit of connecting, and of each answer (30s)
+  --version    print the version
+  --help       print this
 
 Any of these makes a load test of it, with -ccount connections of -mcount
 messages each, and prints throughput, latencies and errors at the end:

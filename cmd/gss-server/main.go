@@ -80,17 +80,21 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 
 	out, flush := openOutput(ctx, opts, log)
 	defer flush()
-	byName, release, err := newServices(ctx, opts, out)
-	if err != nil {
-		return err
+	var signing server.Service // nil: no listener asks for it
+	if opts.signs() {
+		service, release, err := newSign(ctx, opts, out)
+		if err != nil {
+			return err
+		}
+		defer release()
+		signing = service
 	}
-	defer release()
 	policy, err := opts.tlsPolicy(log)
 	if err != nil {
 		return err
 	}
 	config := opts.server
-	config.Service = byName["sign"]
+	config.Service = signing
 	config.Log = log
 	srv, err := server.New(config)
 	if err != nil {
@@ -128,11 +132,14 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 			}
 			log.WithFields(logrus.Fields{"address": l.Addr().String(), "transport": l.endpoint.transport, "service": service}).Info("listening")
 		}
-		transport := l.Listener
+		served := server.Listener{Listener: l.Listener, Service: signing}
 		if l.endpoint.transport == "tls" {
-			transport = policy.Listen(transport)
+			served.Listener = policy.Listen(l.Listener)
 		}
-		listeners = append(listeners, &server.Listener{Listener: transport, Service: byName[l.endpoint.service]})
+		if l.endpoint.service == "echo" {
+			served.Service = echo.New(echo.Config{Output: out, Ack: l.endpoint.ack})
+		}
+		listeners = append(listeners, &served)
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
@@ -166,37 +173,33 @@ func importer(opts options) func([]byte) (gss.Context, error) {
 	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
 }
 
-// newServices makes the services that are asked for. release gives back what
-// they hold.
-func newServices(ctx context.Context, opts options, out io.Writer) (byName map[string]server.Service, release func(), err error) {
-	byName = map[string]server.Service{"echo": echo.New(echo.Config{Output: out})}
-	if !opts.signs() {
-		return byName, func() {}, nil
-	}
+// newSign makes the sign service. release gives back what it holds.
+func newSign(ctx context.Context, opts options, out io.Writer) (service server.Service, release func(), err error) {
 	kerberos, iakerb, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 	}
-	release = func() { _ = cred.Release() } // an acceptor's holds nothing that could fail
+	release = func() {
+		_ = kerberos.Close() // a file that was only read and locked
+		_ = cred.Release()   // an acceptor's holds nothing that could fail
+	}
 	acceptor, err := offered(kerberos, iakerb, opts.mechanism)
+	if err == nil {
+		service, err = sign.New(sign.Config{
+			Acceptor:             acceptor,
+			LocalName:            kerberos.LocalName,
+			AllowUnauthenticated: opts.allowUnauthenticated,
+			MaxMessage:           opts.maxMessage,
+			Output:               out,
+			Verbose:              opts.verbose,
+			Import:               importer(opts),
+		})
+	}
 	if err != nil {
 		release()
 		return nil, nil, err
 	}
-	byName["sign"], err = sign.New(sign.Config{
-		Acceptor:             acceptor,
-		LocalName:            kerberos.LocalName,
-		AllowUnauthenticated: opts.allowUnauthenticated,
-		MaxMessage:           opts.maxMessage,
-		Output:               out,
-		Verbose:              opts.verbose,
-		Import:               importer(opts),
-	})
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	return byName, release, nil
+	return service, release, nil
 }
 
 // reported marks a session's failure as logged by the server.

@@ -70,7 +70,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
 	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
 	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`")
-	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` to establish a context")
+	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` for TLS and to establish a context")
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
@@ -102,8 +102,9 @@ line of text; require: it fails the handshake. Certificates and CRLs that are
 replaced count from the next handshake on.
 
 Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
-log file and reads certificates and CRLs again. Exit status: 0 it did what it was asked to; 1 it could not, or, with
--once and -inetd, the session failed; 2 the command line is wrong.
+log file and reads certificates and CRLs again. Exit status: 0 it did what it was
+asked to; 1 it could not, or, with -once and -inetd, the session failed; 2 the
+command line is wrong.
 
 Examples:
   gss-server host@server.example
@@ -221,7 +222,7 @@ func (o *options) check(fs *pflag.FlagSet) error {
 			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
 		}
 	}
-	if o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
+	if o.any(func(e endpoint) bool { return e.transport == "dtls" }) { // listen and serve know no such transport
 		return &hintedError{what: "dtls is not built in yet", hint: "tls:// is"}
 	}
 	o.service = fs.Arg(0)

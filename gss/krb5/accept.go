@@ -55,7 +55,8 @@ func (h *acceptHandshake) step(token []byte) (reply []byte, prot *protection, er
 		if err := h.readThirdLeg(token); err != nil {
 			return h.errorToken(err), nil, err
 		}
-		return nil, h.awaiting, nil
+		prot, h.awaiting = h.awaiting, nil
+		return nil, prot, nil
 	}
 	for _, step := range []func() error{
 		func() error { return h.readAPReq(token) },
@@ -154,7 +155,7 @@ func (h *acceptHandshake) checkNames() error {
 	}
 	if h.ticket.CRealm != h.auth.CRealm || !h.ticket.CName.Equal(h.auth.CName) {
 		return protocolError(gss.ErrFailure, kmsg.APErrBadMatch, fmt.Errorf("the ticket is of %q, the authenticator of %q",
-			kmsg.Unparse(h.ticket.CName, h.ticket.CRealm), kmsg.Unparse(h.auth.CName, h.auth.CRealm)))
+			claimedName(h.ticket.CName, h.ticket.CRealm), claimedName(h.auth.CName, h.auth.CRealm)))
 	}
 	return nil
 }
@@ -353,10 +354,8 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 		STime:     now.Truncate(time.Second),
 		SUsec:     now.Nanosecond() / 1000,
 		ErrorCode: code,
-		Realm:     h.req.Ticket.Realm,
-		SName:     h.req.Ticket.SName,
 	}
-	if h.key != nil {
+	if h.key != nil { // until then nobody vouches for the service's name
 		e.Realm, e.SName = h.key.realm, h.key.name
 	}
 	der, err := e.Append(nil)
@@ -367,6 +366,21 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 		return der
 	}
 	return frameToken(h.mech, tokError, der)
+}
+
+func (h *acceptHandshake) clear() {
+	if h.ticket != nil {
+		h.ticket.Key.Clear()
+	}
+	if h.auth.SubKey != nil {
+		h.auth.SubKey.Clear()
+	}
+	if h.reply != nil {
+		h.reply.Clear()
+	}
+	if h.awaiting != nil {
+		h.awaiting.clear()
+	}
 }
 
 func (h *acceptHandshake) inquire() gss.Info {

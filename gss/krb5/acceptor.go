@@ -3,6 +3,7 @@ package krb5
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -36,14 +37,15 @@ type AcceptorConfig struct {
 // An Acceptor accepts contexts with the keys of a keytab. It is a gss.Acceptor
 // and safe for concurrent use.
 type Acceptor struct {
-	cred      *Credential
-	permitted []etype.ID
-	skew      time.Duration
-	replays   *ReplayCache
-	bindings  BindingsPolicy
-	clock     func() time.Time // nil: the system's
-	random    io.Reader
-	keys      keyring
+	cred       *Credential
+	permitted  []etype.ID
+	skew       time.Duration
+	replays    *ReplayCache
+	ownReplays bool // opened here
+	bindings   BindingsPolicy
+	clock      func() time.Time // nil: the system's
+	random     io.Reader
+	keys       keyring
 }
 
 // NewAcceptor makes an acceptor. That there is no key for the service is an
@@ -62,6 +64,9 @@ func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
 		}
 	} else if cfg.Service != "" {
 		return nil, failure(errors.New("both Service and Credential are set: the credential's name says the service"))
+	}
+	if cfg.Bindings < BindingsCheck || cfg.Bindings > BindingsIgnore {
+		return nil, failure(fmt.Errorf("no such bindings policy: %d", cfg.Bindings))
 	}
 	if !cred.usage.CanAccept() {
 		return nil, &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
@@ -82,15 +87,25 @@ func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
 	if a.random == nil {
 		a.random = systemRandom{}
 	}
+	if _, err := a.keys.current(cred); err != nil {
+		return nil, err
+	}
 	if a.replays == nil {
 		if a.replays, err = defaultReplayCache(cred.profile, a.clock); err != nil {
 			return nil, err
 		}
-	}
-	if _, err := a.keys.current(cred); err != nil {
-		return nil, err
+		a.ownReplays = true
 	}
 	return a, nil
+}
+
+// Close gives back the replay cache that the acceptor opened itself, if it did.
+// No context of it may be in the making.
+func (a *Acceptor) Close() error {
+	if !a.ownReplays {
+		return nil
+	}
+	return a.replays.Close()
 }
 
 func (a *Acceptor) now() time.Time {

@@ -16,6 +16,7 @@ import (
 type handshake interface {
 	step(token []byte) (reply []byte, established *protection, err error)
 	inquire() gss.Info
+	clear() // wipes what keys it still holds; nothing else is called afterwards
 }
 
 // secContext is the gss.Context of both roles: a handshake, then a protection.
@@ -86,15 +87,23 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 	c.info = c.hs.inquire()
 	if err != nil {
 		c.err = err
+		c.endHandshake()
 		return reply, err
 	}
 	if prot != nil {
 		c.prot = prot
 		c.info.Established = true
 		c.setDeadline()
-		c.hs = nil
+		c.endHandshake()
 	}
 	return reply, nil
+}
+
+func (c *secContext) endHandshake() {
+	if c.hs != nil {
+		c.hs.clear()
+		c.hs = nil
+	}
 }
 
 // Established implements gss.Context.
@@ -168,10 +177,7 @@ func (c *secContext) delete() {
 		c.prot.clear()
 		c.prot = nil
 	}
-	if hs, ok := c.hs.(interface{ abandon() }); ok {
-		hs.abandon()
-	}
-	c.hs = nil
+	c.endHandshake()
 	if c.err == nil {
 		c.err = errDeleted
 	}

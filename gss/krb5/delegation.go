@@ -20,9 +20,9 @@ const usageKRBCred = 14
 
 // delegate gets a forwarded ticket-granting ticket and makes the KRB-CRED that
 // hands it over, sealed by the service ticket's session key (RFC 4121, section
-// 4.1.1). It gives nil where delegation was not asked for, and where the
-// initiator's own ticket may not be forwarded: RFC 2743 has the context stand
-// without it then.
+// 4.1.1). It gives nil where delegation was not asked for, and where there is no
+// ticket to be had that may be forwarded: RFC 2743 has the context stand without
+// it then, and shows that in its flags.
 func (i *Initiator) delegate(ctx context.Context, flags gss.Flags, ticket *ccache.Credential, session *etype.Profile) ([]byte, error) {
 	wanted := flags&gss.Delegation != 0
 	if flags&gss.DelegationPolicy != 0 && ticket.Flags&kmsg.TicketOKAsDelegate != 0 {
@@ -33,7 +33,7 @@ func (i *Initiator) delegate(ctx context.Context, flags gss.Flags, ticket *ccach
 	}
 	content, err := i.cred.cache.store.Load()
 	if err != nil {
-		return nil, cacheError(err)
+		return nil, nil
 	}
 	now := i.now().Add(content.TimeOffset)
 	tgt, err := i.ticketGrantingTicket(content, now)
@@ -41,8 +41,11 @@ func (i *Initiator) delegate(ctx context.Context, flags gss.Flags, ticket *ccach
 		return nil, nil
 	}
 	forwarded, err := i.kdc.TGS(ctx, tgt, kdcPrincipal(ticketGranting(i.cred.client.Realm)), kdc.TGSOptions{Forwarded: true})
-	if err != nil {
-		return nil, kdcError(err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, kdcError(err) // the caller has given up, on the context too
+	case err != nil:
+		return nil, nil
 	}
 	der, err := i.krbCred(&forwarded, now, session, ticket.Key)
 	if err != nil {

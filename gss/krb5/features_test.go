@@ -80,6 +80,7 @@ func TestChannelBindings(t *testing.T) {
 	must(t, err)
 	here := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:here")}
 	there := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:there")}
+	either := &gss.ChannelBindings{ApplicationData: []byte("tls-exporter:mine"), Alternative: here}
 	tests := []struct {
 		name      string
 		policy    krb5.BindingsPolicy
@@ -99,6 +100,9 @@ func TestChannelBindings(t *testing.T) {
 		{"required, initiator has none", krb5.BindingsRequire, s.profile, nil, here, false, false},
 		{"required, acceptor has none", krb5.BindingsRequire, s.profile, here, nil, false, false},
 		{"ignored, different", krb5.BindingsIgnore, s.profile, here, there, false, true},
+		{"required, the acceptor's alternative", krb5.BindingsRequire, s.profile, here, either, true, true},
+		{"required, neither the acceptor's nor its alternative", krb5.BindingsRequire, s.profile, there, either, false, false},
+		{"the initiator's alternative", krb5.BindingsCheck, s.profile, either, here, false, false},
 		{"ignored, same", krb5.BindingsIgnore, s.profile, here, here, false, true},
 	}
 	for _, tt := range tests {
@@ -300,6 +304,38 @@ func TestRemoteError(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), "Clock skew too great") || !strings.Contains(err.Error(), "1h0m") || !strings.Contains(e.Hint, "NTP") {
 			t.Errorf("error %v, hint %s", err, e.Hint)
+		}
+	}
+}
+
+// TestDelegationUnavailable: without a ticket to forward the context stands
+// without delegation, as RFC 2743 has it.
+func TestDelegationUnavailable(t *testing.T) {
+	s := newSetup(t)
+	i := s.initiator(t)
+	pair(t, i, s.acceptor(t), gss.Request{Target: gss.HostService(service)}) // gets the service ticket
+	s.realm.SetFaults(gsstest.Faults{ErrorCode: 12})                         // KDC_ERR_POLICY
+	ic, ac := pair(t, i, s.acceptor(t), gss.Request{Target: gss.HostService(service), Flags: gss.DefaultFlags | gss.Delegation})
+	if ic.Inquire().Flags&gss.Delegation != 0 || ac.Inquire().Flags&gss.Delegation != 0 || ac.Inquire().Delegated != nil {
+		t.Error("delegated without a ticket")
+	}
+}
+
+// TestReplayCacheOfAnotherClock: a cache that would forget what the acceptor
+// still accepts has contexts refused.
+func TestReplayCacheOfAnotherClock(t *testing.T) {
+	s := newSetup(t)
+	for _, off := range []time.Duration{20 * time.Minute, -20 * time.Minute} {
+		clock := func() time.Time { return time.Now().Add(off) }
+		a := s.acceptorWith(t, krb5.AcceptorConfig{Time: clock, ReplayCache: krb5.NewMemoryReplayCache(s.profile)})
+		sec, err := a.Accept(nil)
+		must(t, err)
+		token := forgery{
+			ticket: gsstest.TicketOptions{AuthTime: clock().Add(-time.Hour), EndTime: clock().Add(time.Hour)},
+			auth:   func(a *kmsg.Authenticator) { a.CTime = clock().UTC().Truncate(time.Second) },
+		}.make(t, s.realm)
+		if _, err := sec.Step(token); err == nil || !strings.Contains(err.Error(), "one clock") {
+			t.Errorf("%v off: %v", off, err)
 		}
 	}
 }

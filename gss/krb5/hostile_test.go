@@ -335,3 +335,38 @@ func TestTicketAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestPermittedEnctypes: what krb5.conf does not permit is refused although it
+// is spoken, in ticket, session key and subkey alike.
+func TestPermittedEnctypes(t *testing.T) {
+	s := newSetup(t)
+	strict, err := krb5.ReadProfile(writeFile(t, "krb5.conf", append([]byte("[libdefaults]\npermitted_enctypes = aes256-sha2\n"), s.realm.Krb5Conf()...)))
+	must(t, err)
+	s.profile = strict
+	a := s.acceptor(t)
+	key := func(enctype int32) gsstest.Key {
+		k, err := gsstest.NewKey(enctype)
+		must(t, err)
+		return k
+	}
+	for _, tt := range []struct {
+		name string
+		f    forgery
+		ok   bool
+	}{
+		{"permitted", forgery{ticket: gsstest.TicketOptions{Enctype: 20, SessionKey: key(20)}}, true},
+		{"ticket", forgery{ticket: gsstest.TicketOptions{Enctype: 18, SessionKey: key(20)}}, false},
+		{"session key", forgery{ticket: gsstest.TicketOptions{Enctype: 20, SessionKey: key(18)}}, false},
+		{"subkey", forgery{
+			ticket: gsstest.TicketOptions{Enctype: 20, SessionKey: key(20)},
+			auth:   func(a *kmsg.Authenticator) { a.SubKey = &kmsg.EncryptionKey{Type: 18, Value: make([]byte, 32)} },
+		}, false},
+	} {
+		sec, err := a.Accept(nil)
+		must(t, err)
+		_, err = sec.Step(tt.f.make(t, s.realm))
+		if tt.ok && err != nil || !tt.ok && (!errors.Is(err, kmsg.KDCErrEtypeNoSupp) || !strings.Contains(err.Error(), "not permitted")) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

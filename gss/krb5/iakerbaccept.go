@@ -203,6 +203,12 @@ func (h *iakerbAcceptHandshake) kdcError(realm string, code kmsg.ErrorCode) ([]b
 	return der, nil
 }
 
+func (h *iakerbAcceptHandshake) clear() {
+	if h.inner != nil {
+		h.inner.clear()
+	}
+}
+
 func (h *iakerbAcceptHandshake) inquire() gss.Info {
 	if h.inner != nil {
 		return h.inner.inquire()

@@ -192,11 +192,7 @@ func (h *iakerbInitiateHandshake) step(token []byte) ([]byte, *protection, error
 	if h.shown {
 		return h.inner.step(token)
 	}
-	reply, prot, err := h.exchange(token)
-	if err != nil {
-		h.stop()
-	}
-	return reply, prot, err
+	return h.exchange(token)
 }
 
 func (h *iakerbInitiateHandshake) exchange(token []byte) ([]byte, *protection, error) {
@@ -253,8 +249,12 @@ func (h *iakerbInitiateHandshake) converse(token []byte) error {
 	return nil
 }
 
-// abandon ends the coroutine.
-func (h *iakerbInitiateHandshake) abandon() { h.stop() }
+func (h *iakerbInitiateHandshake) clear() {
+	h.stop()
+	if h.inner != nil {
+		h.inner.clear()
+	}
+}
 
 func (h *iakerbInitiateHandshake) inquire() gss.Info {
 	if h.inner != nil {

@@ -56,15 +56,18 @@ func (h *initiateHandshake) step(token []byte) (reply []byte, prot *protection, 
 		initiator: true,
 		flags:     h.flags,
 		profile:   h.session,
-		key:       h.subkey,
+		key:       slices.Clone(h.subkey),
 		partial:   h.partialKey(),
 		sendSeq:   uint64(h.seq),
 		recvSeq:   uint64(h.seq),
 	}), nil
 }
 
+// partialKey hands the subkey over to the protection to be.
 func (h *initiateHandshake) partialKey() kmsg.EncryptionKey {
-	return kmsg.EncryptionKey{Type: h.ticket.KeyType, Value: slices.Clone(h.subkey)}
+	key := kmsg.EncryptionKey{Type: h.ticket.KeyType, Value: h.subkey}
+	h.subkey = nil
+	return key
 }
 
 // buildAPReq presents the ticket with a fresh subkey and sequence number.
@@ -145,11 +148,14 @@ func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protect
 	switch id {
 	case tokAPRep:
 		prot, part, err := h.readAPRep(message)
-		if err == nil && dce {
-			reply, err = h.buildThirdLeg(part.SeqNumber)
-		}
 		if err != nil {
 			return nil, nil, err
+		}
+		if dce {
+			if reply, err = h.buildThirdLeg(part.SeqNumber); err != nil {
+				prot.clear()
+				return nil, nil, err
+			}
 		}
 		return reply, prot, nil
 	case tokError:
@@ -179,8 +185,6 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 		initiator: true,
 		flags:     h.flags,
 		profile:   h.session,
-		key:       h.subkey,
-		partial:   h.partialKey(),
 		sendSeq:   uint64(h.seq),
 		recvSeq:   uint64(part.SeqNumber),
 	}
@@ -194,9 +198,11 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 		if len(sub.Value) != cfg.profile.KeySize() {
 			return nil, nil, defective(errKeyLength)
 		}
-		clear(h.subkey)
 		cfg.key, cfg.acceptorSubkey = slices.Clone(sub.Value), true
+	} else {
+		cfg.key = slices.Clone(h.subkey)
 	}
+	cfg.partial = h.partialKey()
 	clear(plain)
 	return newProtection(cfg), &part, nil
 }
@@ -259,6 +265,13 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 		e.Err = fmt.Errorf("%w: the service's clock is %s ahead of this one", &ke, ahead)
 	}
 	return e
+}
+
+func (h *initiateHandshake) clear() {
+	clear(h.subkey)
+	if h.reply != nil {
+		h.reply.Clear()
+	}
 }
 
 func (h *initiateHandshake) inquire() gss.Info {

@@ -81,6 +81,15 @@ func TestClockOff(t *testing.T) {
 	}
 }
 
+// refusing is an address where nobody listens.
+func refusing(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // A KDC that does not answer costs each exchange a second, one that refuses
 // nothing, over UDP and over TCP.
 func TestDeadKDC(t *testing.T) {
@@ -92,17 +101,14 @@ func TestDeadKDC(t *testing.T) {
 	listening, err := net.Listen("tcp4", "127.0.0.1:0") // takes connections and says nothing
 	must(t, err)
 	t.Cleanup(func() { listening.Close() })
-	refusing, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	refusing.Close()
 	for _, tt := range []struct {
 		name, kdc, libdefaults string
 		most                   time.Duration // for an exchange
 	}{
 		{"silent UDP", silent.LocalAddr().String(), "", time.Second},
 		{"silent TCP", listening.Addr().String(), "udp_preference_limit = 1", time.Second},
-		{"refusing UDP", refusing.Addr().String(), "", 0},
-		{"refusing TCP", refusing.Addr().String(), "udp_preference_limit = 1", 0},
+		{"refusing UDP", refusing(t), "", 0},
+		{"refusing TCP", refusing(t), "udp_preference_limit = 1", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +119,7 @@ func TestDeadKDC(t *testing.T) {
 			})
 			took := time.Since(start)
 			must(t, err)
-			const exchanges, slack = 2, 900 * time.Millisecond
+			const exchanges, slack = 2, 3 * time.Second // a machine may be busy; an old client's wait is 5 s
 			if took < exchanges*tt.most || took > exchanges*tt.most+slack {
 				t.Errorf("a dead KDC cost %v", took)
 			}
@@ -149,11 +155,12 @@ func TestCrossRealm(t *testing.T) {
 
 	conf, err := os.ReadFile(a.ConfigFile)
 	must(t, err)
-	for name, text := range map[string]string{
-		"known":    string(conf),
-		"referred": strings.ReplaceAll(string(conf), ".b.example = B.TEST", ""),
+	for name, tt := range map[string]struct{ conf, kept string }{
+		"known": {string(conf), "host/www.b.example@B.TEST"},
+		// MIT's library keeps it under the name without a realm that was asked for.
+		"referred": {strings.ReplaceAll(string(conf), ".b.example = B.TEST", ""), "host/www.b.example@"},
 	} {
-		profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(text)))
+		profile, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(tt.conf)))
 		must(t, err)
 		file := filepath.Join(t.TempDir(), "ccache")
 		tickets, err := os.ReadFile(a.CCacheFile)
@@ -168,8 +175,18 @@ func TestCrossRealm(t *testing.T) {
 			t.Errorf("%s: %s to %s", name, info.Initiator, info.Acceptor)
 		}
 		kept := content(t, "FILE:"+file)
-		if n := len(kept.Credentials); kept.Credentials[n-1].Server.String() != "host/www.b.example@B.TEST" {
+		if n := len(kept.Credentials); kept.Credentials[n-1].Server.String() != tt.kept {
 			t.Errorf("%s: the cache's last ticket is for %s", name, kept.Credentials[n-1].Server)
+		}
+		// The ticket is in the cache: it takes no KDC to use it again.
+		text := tt.conf
+		for _, realm := range []*mitrealm.Realm{a, b} {
+			text = strings.ReplaceAll(text, realm.KDCAddr, refusing(t))
+		}
+		s.profile, err = krb5.ReadProfile(writeFile(t, "krb5.conf", []byte(text)))
+		must(t, err)
+		if _, err := s.initiator(t).Initiate(t.Context(), gss.Request{Target: gss.HostService("host@www.b.example")}); err != nil {
+			t.Errorf("%s: with the ticket that was kept: %v", name, err)
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (a *Acceptor) decryptTicket(ticket *kmsg.Ticket) (*kmsg.EncTicketPart, *ser
 
 // whyNoKey tells apart the ways in which no key opens a ticket.
 func whyNoKey(a *Acceptor, ticket *kmsg.Ticket, known, tried, triedOwn bool) error {
-	service := kmsg.Unparse(ticket.SName, ticket.Realm)
+	service := claimedName(ticket.SName, ticket.Realm)
 	id := etype.ID(ticket.EncPart.Etype)
 	where := a.cred.keytab.name
 	switch {

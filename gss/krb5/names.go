@@ -19,6 +19,19 @@ func principalName(n kmsg.PrincipalName, realm string) gss.Name {
 	return gss.MechanismName(gss.MechKrb5, gss.NTKrb5Principal, kmsg.Unparse(n, realm))
 }
 
+// maxClaimedName is how much of a name that nobody has vouched for is shown, in
+// octets: enough for any real one, and not enough to fill a log with.
+const maxClaimedName = 256
+
+// claimedName is a principal in a message of whoever sent one, for error texts.
+func claimedName(n kmsg.PrincipalName, realm string) string {
+	text := kmsg.Unparse(n, realm)
+	if len(text) <= maxClaimedName {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxClaimedName], "") + "…"
+}
+
 func badName(text string, err error) error {
 	return &gss.Error{Major: gss.ErrBadName, Minor: minorBadName, Mech: gss.MechKrb5, Err: fmt.Errorf("%q: %w", text, err)}
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
 )
 
-// maxPRFOutput bounds what one call derives, as MIT's library does nothing
-// larger than a frame either; protocols take some hundred octets.
+// maxPRFOutput bounds what one call derives; protocols take some hundred octets.
 const maxPRFOutput = 1 << 20
 
 // pseudoRandom is RFC 4402 with RFC 7802's correction: the enctype's PRF over

@@ -15,12 +15,20 @@ import (
 // is taken twice. It is safe for concurrent use, and acceptors of one service
 // should share one.
 //
+// Caches go by the system's clock, all but the one that an acceptor opens for
+// itself. An acceptor with a Time of its own that is further off than the clock
+// skew has every context refused by them, rather than replays accepted.
+//
 // A file costs a context 5 to 10 microseconds of CPU time (BenchmarkContextPair),
 // memory less than one. A cache in memory before the file would save nothing:
 // what is accepted has to be in the file first, or another process would accept
 // it, too. A service that alone has its keys may do with memory; what it accepted
 // can then be replayed to it after a restart, until the authenticator's time plus
 // the clock skew has passed.
+//
+// An entry in a file is given up when nothing can replay it any more. MIT's
+// library gives up its own one clock skew after they came, which for a client
+// whose clock is ahead is sooner.
 //
 // A cache that is opened by name or made in memory goes by the system's clock;
 // the one that an acceptor opens for itself by [AcceptorConfig]'s Time.

@@ -64,7 +64,8 @@ type Config struct {
 	CRLFiles     []string    // PEM or DER, any number of issuers; none: nothing is revoked
 	StaleCRL     StalePolicy // of CRLs past their next update
 
-	// Trace is told what happens, from any goroutine; may be nil.
+	// Trace is told what happens, from any goroutine, which waits for it; it calls
+	// nothing of the policy. May be nil.
 	Trace func(Event)
 
 	Time func() time.Time // nil means time.Now
@@ -105,13 +106,13 @@ func (c Config) complete() (Config, error) {
 	case c.PKCS12File != "" && (c.CertFile != "" || c.KeyFile != ""):
 		return c, hinted("give either a PKCS#12 file or PEM files", "two sources of the TLS key at once: %s and %s", c.PKCS12File, c.CertFile+c.KeyFile)
 	case c.PKCS12File == "" && c.CertFile == "":
-		return c, hinted("--tls-cert and --tls-key name PEM files, --tls-pkcs12 both in one", "TLS needs a certificate and its key")
+		return c, hinted("give both in PEM files, or in one PKCS#12 file", "TLS needs a certificate and its key")
 	case c.ClientCert < None || c.ClientCert > Require:
 		return c, fmt.Errorf("unknown mode of client certificates: %v", c.ClientCert)
 	case c.ClientCert != None && c.ClientCAFile == "":
-		return c, hinted("--client-ca names the PEM file of the CAs that client certificates come from", "client certificates are asked for, but no CA is given to judge them by")
+		return c, hinted("name the PEM file of the CAs that client certificates come from", "client certificates are asked for, but no CA is given to judge them by")
 	case c.ClientCert == None && (c.ClientCAFile != "" || len(c.CRLFiles) > 0):
-		return c, hinted("--client-cert require, verify or report asks for them", "there are CAs or CRLs for client certificates, which are not asked for")
+		return c, hinted("have them asked for, by the mode report, verify or require", "there are CAs or CRLs for client certificates, which are not asked for")
 	}
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS13

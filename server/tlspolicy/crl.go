@@ -179,7 +179,10 @@ var reasonNames = map[int]string{
 	5: "cessation of operation", 6: "certificate hold", 9: "privilege withdrawn", 10: "AA compromise",
 }
 
-var errNoCRL = errors.New("there is no CRL of its issuer")
+var (
+	errNoCRL = errors.New("there is no CRL of its issuer")
+	errStale = errors.New("stale")
+)
 
 // status looks for a certificate in the newest list of its issuer: nil if that
 // vouches for it, a [*RevokedError] if it has it, whatever the list's age.
@@ -192,7 +195,7 @@ func (l *crls) status(cert, issuer *x509.Certificate, now time.Time, stale Stale
 			return &RevokedError{Certificate: cert, At: entry.RevocationTime, Reason: entry.ReasonCode}
 		}
 		if now.After(c.list.NextUpdate) && stale == StaleRefuse {
-			return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is stale: its next update was due %s", issuer.Subject, c.list.NextUpdate.UTC().Format(time.RFC3339))
+			return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is %w: its next update was due %s", issuer.Subject, errStale, c.list.NextUpdate.UTC().Format(time.RFC3339))
 		}
 		return nil
 	}

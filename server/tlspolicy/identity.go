@@ -49,7 +49,7 @@ func identitySource(cfg *Config) *source[*tls.Certificate] {
 func parsePKCS12(path string, content []byte, passphrase string) (*tls.Certificate, error) {
 	key, leaf, chain, err := pkcs12.DecodeChain(content, passphrase)
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-		return nil, hinted("--tls-key-passphrase-file names a file with the passphrase as its first line", "%s: the passphrase is missing or wrong", path)
+		return nil, hinted("name a passphrase file, which has the passphrase as its first line", "%s: the passphrase is missing or wrong", path)
 	}
 	if err != nil {
 		return nil, hinted("it has to hold one key with its certificate, as openssl pkcs12 -export makes it", "%s: %w", path, err)
@@ -72,7 +72,7 @@ func parsePEM(cfg *Config, content map[string][]byte, passphrase []byte) (*tls.C
 	case len(certs) == 0:
 		return nil, hinted(`it begins with "-----BEGIN CERTIFICATE-----"`, "%s: there is no certificate in PEM form", cfg.CertFile)
 	case cfg.KeyFile == "" && len(keys) == 0:
-		return nil, hinted("--tls-key names the file with the key", "%s: there is no private key beside the certificate", cfg.CertFile)
+		return nil, hinted("name the file with the key, or add the key to this one", "%s: there is no private key beside the certificate", cfg.CertFile)
 	case cfg.KeyFile != "" && cfg.KeyFile != cfg.CertFile:
 		if len(keys) > 0 {
 			return nil, hinted("leave the key file out, or take the key out of the certificate's file", "two sources of the TLS key at once: %s and %s", cfg.CertFile, cfg.KeyFile)
@@ -126,7 +126,7 @@ func parseKey(path string, block *pem.Block, passphrase []byte) (crypto.PrivateK
 		return nil, hinted(fmt.Sprintf(convert, path), "%s: the key is encrypted by OpenSSL's old scheme, which protects little and is not read here", path)
 	case block.Type == "ENCRYPTED PRIVATE KEY":
 		if len(passphrase) == 0 {
-			return nil, hinted("--tls-key-passphrase-file names a file with the passphrase as its first line", "%s: the key is encrypted", path)
+			return nil, hinted("name a passphrase file, which has the passphrase as its first line", "%s: the key is encrypted", path)
 		}
 		var err error
 		if der, err = decryptPKCS8(der, passphrase); err != nil {

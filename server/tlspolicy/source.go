@@ -144,7 +144,7 @@ func (s *source[T]) read() (*made[T], [][]byte, error) {
 	now := time.Now()
 	for i, path := range s.paths {
 		m.stamps[i] = look(path)
-		if m.stamps[i].info != nil && now.Sub(m.stamps[i].changed) < settling {
+		if age := now.Sub(m.stamps[i].changed).Abs(); m.stamps[i].info != nil && age < settling {
 			m.settled = false
 		}
 		content, err := readFile(path)

@@ -55,6 +55,9 @@ func (e *RefusedError) Error() string {
 	if e.Verdict.State == NoCertificate {
 		return "client refused: " + errNoCertificate.Error()
 	}
+	if e.Verdict.State == Revoked {
+		return fmt.Sprintf("client refused: %v", e.Verdict.Err)
+	}
 	return fmt.Sprintf("client refused: certificate %s: %v", e.Verdict.State, e.Verdict.Err)
 }
 
@@ -88,7 +91,10 @@ func untrustedSentence(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "the client certificate was not issued by a CA that this server trusts."
 	}
-	return "nothing vouches for the client certificate at present." // its CRL is missing or stale
+	if errors.Is(err, errNoCRL) || errors.Is(err, errStale) {
+		return "nothing vouches for the client certificate at present."
+	}
+	return "the client certificate cannot be verified."
 }
 
 // authorities are the CAs of client certificates.

@@ -6,6 +6,7 @@
 //
 //	ca                the CA of all below but the rogue ones
 //	server            localhost, 127.0.0.1, ::1; also server.p12, whose passphrase is in passphrase.txt
+//	server2           the same names, another key
 //	server-expired    the same, until yesterday
 //	server-misnamed   for other.test
 //	alice             a client
@@ -92,6 +93,7 @@ func New(dir string) (*PKI, error) {
 	}{
 		{"ca", "ca", ca("Test CA", 1)},
 		{"server", "ca", server(0x5E1, "localhost", "127.0.0.1", "::1")},
+		{"server2", "ca", server(0x5E5, "localhost", "127.0.0.1", "::1")},
 		{"server-expired", "ca", over(server(0x5E2, "localhost", "127.0.0.1", "::1"))},
 		{"server-misnamed", "ca", server(0x5E3, "other.test")},
 		{"alice", "ca", client("alice", AliceSerial)},

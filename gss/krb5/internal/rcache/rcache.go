@@ -52,14 +52,14 @@ func (c Config) complete() Config {
 	return c
 }
 
-// check refuses what no caller that keeps to the rules hands over. A time beyond the skew would be forgotten before it could
-// be replayed for the first time.
+// check refuses what no caller that keeps to the rules and to this clock hands over. A time further off than the skew, either
+// way, would be forgotten while the caller still accepts it.
 func (c Config) check(tag []byte, at, now time.Time) error {
 	if len(tag) == 0 || len(tag) > MaxTag {
 		return fmt.Errorf("replay cache: a tag of %d bytes", len(tag))
 	}
-	if at.Sub(now) > c.Skew {
-		return fmt.Errorf("replay cache: the authenticator's time is %v ahead, more than the clock skew of %v", at.Sub(now), c.Skew)
+	if off := at.Sub(now); off > c.Skew || off < -c.Skew {
+		return fmt.Errorf("replay cache: the authenticator's time is %v ahead, more than the clock skew of %v (do acceptor and cache go by one clock?)", off, c.Skew)
 	}
 	return nil
 }

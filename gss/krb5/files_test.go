@@ -1,6 +1,8 @@
 package krb5_test
 
 import (
+	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -69,6 +71,48 @@ func TestHeimdalFiles(t *testing.T) {
 					t.Errorf("%s prints no %q:\n%s", klist, want, out)
 				}
 			}
+		}
+	}
+}
+
+// A cache file of MIT's kinit is, read here and stored again, the same byte for
+// byte; and MIT's programs use one of ours, with a service ticket that we got.
+func TestMITFiles(t *testing.T) {
+	mitrealm.Need(t, "klist", "kvno")
+	realm := mitrealm.New(t, mitrealm.Config{})
+	realm.Kinit("alice", "-f", "-r", "1d")
+	s := &setup{profile: mitProfile(t, realm, "")}
+	var err error
+	s.cache, err = krb5.OpenCache("FILE:" + realm.CCacheFile)
+	must(t, err)
+	cred, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.InitiateOnly, Cache: s.cache, Profile: s.profile})
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "ours")
+	ours, err := krb5.OpenCache("FILE:" + file)
+	must(t, err)
+	must(t, cred.Store(ours))
+	want, err := os.ReadFile(realm.CCacheFile)
+	must(t, err)
+	got, err := os.ReadFile(file)
+	must(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("stored\n%x\nMIT's\n%x", got, want)
+	}
+
+	s.cache = ours
+	_, err = s.initiator(t).Initiate(t.Context(), gss.Request{Target: gss.HostService(service)})
+	must(t, err)
+	grown, err := os.ReadFile(file)
+	must(t, err)
+	if !bytes.HasPrefix(grown, got) || len(grown) == len(got) {
+		t.Error("the service ticket was not added at the file's end")
+	}
+	for _, cmd := range []*exec.Cmd{
+		realm.Command("klist", "-f", "-e", "-c", "FILE:"+file),
+		realm.Command("kvno", "--cached-only", "-c", "FILE:"+file, "host/localhost"),
+	} {
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "host/localhost@MIT.TEST") {
+			t.Errorf("%s: %v\n%s", cmd, err, out)
 		}
 	}
 }

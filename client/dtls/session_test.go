@@ -1,0 +1,351 @@
+package dtls_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/countersign-go/countersign/client"
+	"github.com/countersign-go/countersign/client/dtls"
+	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
+	server "github.com/countersign-go/countersign/server/dtls"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 20 * time.Second
+
+var testKey = []byte("0123456789abcdef")
+
+func startServer(t *testing.T, cfg server.Config) *server.Server {
+	t.Helper()
+	cfg.Key = func(identity string) ([]byte, bool) { return testKey, identity == "alice" }
+	s, err := server.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func alice(addr string) dtls.Config {
+	return dtls.Config{Addr: addr, Identity: "alice", Key: testKey, Timeout: patience}
+}
+
+func dial(t *testing.T, cfg dtls.Config) *dtls.Session {
+	t.Helper()
+	s, err := dtls.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// stepOf says at which step a session failed.
+func stepOf(err error) client.Step {
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		return e.Step
+	}
+	return ""
+}
+
+func TestEcho(t *testing.T) {
+	srv := startServer(t, server.Config{Hint: "who is it"})
+	var mu sync.Mutex
+	var way [2][]byte
+	cfg := alice(srv.Addr().String())
+	cfg.Trace = func(sent bool, datagram []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		i := 0
+		if sent {
+			i = 1
+		}
+		way[i] = append(way[i], datagram...)
+	}
+	s := dial(t, cfg)
+	if s.Hint() != "who is it" || s.Suite() != "ECDHE_PSK_CHACHA20_POLY1305_SHA256" || s.RemoteAddr().String() != srv.Addr().String() {
+		t.Errorf("hint %q, suite %q, with %v", s.Hint(), s.Suite(), s.RemoteAddr())
+	}
+	for _, msg := range []string{"h", "hello, secret", strings.Repeat("m", dtls.MaxMessage)} {
+		if err := s.Echo([]byte(msg)); err != nil {
+			t.Errorf("%d bytes: %v", len(msg), err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, bytesOn := range way {
+		if len(bytesOn) < dtls.MaxMessage || bytes.Contains(bytesOn, []byte("secret")) {
+			t.Errorf("way %d: %d bytes seen, or the message in the clear", i, len(bytesOn))
+		}
+	}
+	for _, n := range []int{0, dtls.MaxMessage + 1} {
+		if err := s.Echo(make([]byte, n)); stepOf(err) != client.Sending {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestAsk(t *testing.T) {
+	srv := startServer(t, server.Config{Reply: server.ACK})
+	s := dial(t, alice(srv.Addr().String()))
+	answer, err := s.Ask([]byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(answer), "to 127.0.0.1:") || !strings.HasSuffix(string(answer), ": ACK") {
+		t.Errorf("got %q", answer)
+	}
+}
+
+func TestEchoTellsOfOtherBytes(t *testing.T) {
+	srv := startServer(t, server.Config{Reply: server.ACK})
+	cfg := alice(srv.Addr().String())
+	cfg.Timeout, cfg.Resend = 300*time.Millisecond, 50*time.Millisecond
+	s := dial(t, cfg)
+	err := s.Echo([]byte("hello"))
+	if d, ok := errors.AsType[*dtls.DifferentError](err); !ok || string(d.Sent) != "hello" || !strings.HasSuffix(string(d.Got), "ACK") || stepOf(err) != client.Receiving {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	srv := startServer(t, server.Config{})
+	for name, change := range map[string]func(*dtls.Config){
+		"key":      func(c *dtls.Config) { c.Key = []byte("not alice's key!") },
+		"identity": func(c *dtls.Config) { c.Identity = "mallory" },
+	} {
+		cfg := alice(srv.Addr().String())
+		change(&cfg)
+		if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, dtls.ErrRefused) || stepOf(err) != client.Connecting {
+			t.Errorf("wrong %s: %v", name, err)
+		}
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	sock, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := alice(sock.LocalAddr().String())
+	cfg.Timeout = 50 * time.Millisecond
+	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, os.ErrDeadlineExceeded) || stepOf(err) != client.Connecting {
+		t.Errorf("a silent port: %v", err)
+	}
+	_ = sock.Close()
+	cfg.Timeout = patience
+	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a closed port: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := dtls.Dial(ctx, cfg); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestServerCloses(t *testing.T) {
+	srv := startServer(t, server.Config{})
+	s := dial(t, alice(srv.Addr().String()))
+	if err := s.Echo([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want that the server closed", err)
+	}
+}
+
+func TestClose(t *testing.T) {
+	srv := startServer(t, server.Config{})
+	s := dial(t, alice(srv.Addr().String()))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Echo([]byte("hello")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want that it is closed", err)
+	}
+}
+
+func TestConfigRefused(t *testing.T) {
+	for name, change := range map[string]func(*dtls.Config){
+		"address":       func(c *dtls.Config) { c.Addr = "nowhere" },
+		"identity":      func(c *dtls.Config) { c.Identity = "" },
+		"long identity": func(c *dtls.Config) { c.Identity = strings.Repeat("i", 129) },
+		"key":           func(c *dtls.Config) { c.Key = nil },
+		"weak key":      func(c *dtls.Config) { c.Key = testKey[1:] },
+		"long key":      func(c *dtls.Config) { c.Key = make([]byte, 65) },
+		"timeout":       func(c *dtls.Config) { c.Timeout = -1 },
+	} {
+		cfg := alice("127.0.0.1:1")
+		change(&cfg)
+		if err := cfg.Validate(); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if _, err := dtls.Dial(t.Context(), cfg); err == nil || stepOf(err) != "" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	cfg := alice("127.0.0.1:1")
+	cfg.Key, cfg.WeakKey = testKey[:6], true
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A program is somebody else's server.
+type program struct {
+	t     *testing.T
+	addr  string
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+
+	mu   sync.Mutex
+	out  bytes.Buffer
+	more chan struct{}
+}
+
+func (p *program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.Write(b)
+	close(p.more)
+	p.more = make(chan struct{})
+	return len(b), nil
+}
+
+// run starts a server; in its arguments PORT is a free port. It waits until the
+// program says that it is ready.
+func run(t *testing.T, ready, name string, args ...string) *program {
+	t.Helper()
+	mitrealm.Need(t, name)
+	sock, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := fmt.Sprint(sock.LocalAddr().(*net.UDPAddr).Port)
+	_ = sock.Close()
+	p := &program{t: t, addr: "127.0.0.1:" + port, more: make(chan struct{})}
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "PORT", port)
+	}
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Stdout, cmd.Stderr = p, p
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd = cmd
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	p.await(ready)
+	return p
+}
+
+// await waits until the program has printed the words.
+func (p *program) await(words string) {
+	p.t.Helper()
+	timeout := time.After(patience)
+	for {
+		p.mu.Lock()
+		out, more := p.out.String(), p.more
+		p.mu.Unlock()
+		if strings.Contains(out, words) {
+			return
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			p.t.Errorf("%q was not printed:\n%s", words, out)
+			return
+		}
+	}
+}
+
+func TestOpenSSLServer(t *testing.T) {
+	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
+		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey), "-psk_hint", "who is it")
+	s := dial(t, alice(p.addr))
+	if s.Hint() != "who is it" {
+		t.Errorf("hint %q", s.Hint())
+	}
+	go func() {
+		p.await("hello from us")
+		_, _ = io.WriteString(p.stdin, "answer\n")
+	}()
+	answer, err := s.Ask([]byte("hello from us\n"))
+	if err != nil || string(answer) != "answer\n" {
+		t.Errorf("got %q, %v", answer, err)
+	}
+	_ = s.Close()
+	p.await("ECDHE-PSK-CHACHA20-POLY1305")
+	p.await("DONE")
+}
+
+// A server that is gone without a word is noticed before the time limit.
+func TestServerIsGone(t *testing.T) {
+	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
+		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey))
+	cfg := alice(p.addr)
+	cfg.Timeout, cfg.Resend = time.Hour, 10*time.Millisecond
+	s := dial(t, cfg)
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	if err := s.Echo([]byte("hello")); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want that nobody listens", err)
+	}
+}
+
+func TestOpenSSLServerRefuses(t *testing.T) {
+	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
+		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey))
+	cfg := alice(p.addr)
+	cfg.Key = []byte("not alice's key!")
+	cfg.Timeout = time.Second // OpenSSL passes over records that it cannot decrypt
+	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "wrong identity or key") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestGnuTLSServer(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, fmt.Appendf(nil, "alice:%x\n", testKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := run(t, "done", "gnutls-serv", "--udp", "--echo", "--pskpasswd", keys, "--priority", "NORMAL:-KX-ALL:+ECDHE-PSK:+PSK", "-p", "PORT")
+	s := dial(t, alice(p.addr))
+	for i := range 10 {
+		if err := s.Echo(fmt.Appendf(nil, "message %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s.Close()
+
+	cfg := alice(p.addr)
+	cfg.Key = []byte("not alice's key!")
+	cfg.Timeout = time.Second // GnuTLS does, too
+	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a wrong key: %v", err)
+	}
+}

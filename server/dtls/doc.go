@@ -1,0 +1,32 @@
+// Package dtls is the server of the echo service over DTLS 1.2 (RFC 6347) with
+// pre-shared keys (RFC 4279): datagrams come, are decrypted, and are answered.
+// The records and the handshake are pion/dtls's; who gets that far is decided
+// here.
+//
+// # How the data flows
+//
+//	socket → router ─ hello without a good cookie → a HelloVerifyRequest, nothing is kept
+//	            │
+//	            ├─ hello with a good cookie ─→ peer, conn ─→ engine (package server) → exchange
+//	            │                                │  ↑
+//	            └─ a known peer's datagram ──────┘  └─ pion/dtls: handshake, records
+//
+// Anybody can send a hello in anybody's name. So there is no state for one
+// before the cookie has come back from the address that it names, and what is
+// sent to that address is shorter than the hello was. Behind the cookie the
+// handshakes under way are limited in all, by source prefix, in time and in
+// bytes. A client that begins anew from the same port replaces its old session,
+// but only when it, too, has shown the cookie (RFC 6347, section 4.2.8).
+//
+// Only suites with authenticated encryption are agreed on, those with forward
+// secrecy before the others, in the server's order.
+//
+// # What it does not do
+//
+// There are no certificates, no session resumption, no connection identifiers
+// and no DTLS 1.3. A hello has to come in one piece, as those with a pre-shared
+// key do. Records over 8,192 bytes are dropped with a warning: pion/dtls cannot
+// read them. On a machine with several addresses, listen on one of them rather
+// than on every interface: answers go out from the address that the system
+// chooses.
+package dtls

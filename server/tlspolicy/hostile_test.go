@@ -1,0 +1,111 @@
+package tlspolicy_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign-go/countersign/server/tlspolicy"
+)
+
+// clientHello is what a client of crypto/tls says first.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	go func() {
+		tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}).Handshake()
+		theirs.Close()
+	}()
+	buf := make([]byte, 4096)
+	n, err := ours.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours.Close()
+	return buf[:n]
+}
+
+// Whoever comes with something else than TLS, or with part of it, gets an error
+// and costs no more than their connection: the next client is served.
+func TestHostilePeers(t *testing.T) {
+	p := newPKI(t)
+	site := newSite(t, newPolicy(t, config(p, tlspolicy.Verify)))
+	hello := clientHello(t)
+	says := map[string][]byte{
+		"nothing":          {},
+		"HTTP":             []byte("GET / HTTP/1.1\r\n\r\n"),
+		"SSL 2":            []byte("\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"),
+		"an SSL 3 hello":   bytes.Replace(bytes.Clone(hello), []byte{3, 1}, []byte{3, 0}, 1),
+		"a long record":    []byte("\x16\x03\x01\xff\xff" + strings.Repeat("x", 1000)),
+		"an alert":         []byte("\x15\x03\x01\x00\x02\x02\x28"),
+		"application data": []byte("\x17\x03\x03\x00\x05hello"),
+		"hello twice":      append(bytes.Clone(hello), hello...),
+		"4 MiB of zeros":   make([]byte, 4<<20),
+	}
+	for _, n := range []int{1, 4, 5, 6, 9, 43, len(hello) / 2, len(hello) - 1} {
+		says[fmt.Sprintf("%d bytes of a hello", n)] = hello[:n]
+	}
+	for name, words := range says {
+		conn, err := net.Dial("tcp", site.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.Write(words) // the server may have closed before all was sent
+		conn.(*net.TCPConn).CloseWrite()
+		answer, _ := io.ReadAll(conn)
+		conn.Close()
+		if bytes.Contains(answer, []byte("served")) {
+			t.Errorf("%s: answered %q", name, answer)
+		}
+		if end := <-site.ended; end.err == nil || !strings.HasPrefix(end.err.Error(), "TLS handshake: ") {
+			t.Errorf("%s: the server's error: %v", name, end.err)
+		}
+	}
+	if said, _, err := site.visit(t, p, "alice", &tls.Config{}); said != "served\n" {
+		t.Errorf("afterwards: %q, %v", said, err)
+	}
+	<-site.ended
+}
+
+// Old protocol versions and broken suites find no server.
+func TestOldClients(t *testing.T) {
+	p := newPKI(t)
+	lenient := newSite(t, newPolicy(t, config(p, tlspolicy.None))) // which takes TLS 1.2, too
+	strict := config(p, tlspolicy.None)
+	strict.MinVersion = 0
+	modern := newSite(t, newPolicy(t, strict))
+	for _, tt := range []struct {
+		name string
+		site *site
+		cfg  *tls.Config
+		good bool
+	}{
+		{"TLS 1.1", lenient, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		{"RC4", lenient, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, false},
+		{"TLS 1.2", lenient, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		{"TLS 1.2, by default", modern, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
+		{"TLS 1.3, by default", modern, &tls.Config{}, true},
+	} {
+		tt.cfg.RootCAs, tt.cfg.ServerName = x509.NewCertPool(), "localhost"
+		tt.cfg.RootCAs.AddCert(p.Certificate("ca"))
+		conn, err := tls.Dial("tcp", tt.site.listener.Addr().String(), tt.cfg)
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != tt.good {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		end := <-tt.site.ended
+		if alert, ok := errors.AsType[*net.OpError](err); !tt.good && (!ok || alert.Op != "remote error" || end.err == nil) {
+			t.Errorf("%s: %v; the server: %v", tt.name, err, end.err)
+		}
+	}
+}
