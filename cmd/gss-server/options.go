@@ -113,8 +113,8 @@ Examples:
   gss-server --listen tls://:4445 --tls-cert server.crt --tls-key server.key \
       --bind require host@server.example
 
-  inetd.conf:
-  4444 stream tcp nowait nobody /usr/local/bin/gss-server gss-server -inetd host@server.example
+  inetd.conf, as a user that can read the keytab:
+  4444 stream tcp nowait gss /usr/local/bin/gss-server gss-server -inetd host@server.example
 `
 }
 
