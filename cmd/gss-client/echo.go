@@ -18,6 +18,9 @@ func (o *options) echo(ctx context.Context, p *printer) error {
 	if len(msg) == 0 {
 		return &failure{doing: "sending message", err: errors.New("an empty message has no echo")}
 	}
+	if o.tls.transport == "dtls" {
+		return o.echoDatagrams(ctx, msg, p)
+	}
 	secured, err := o.secure()
 	if err != nil {
 		return err

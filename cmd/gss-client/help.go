@@ -46,6 +46,9 @@ Options, with one dash or two, go before the host; after the service only -f.
   --tls-ca F   PEM file of the CAs to trust; the system's unless given
   --tls-cert F, --tls-key F  PEM files: a certificate to show to servers that
                ask for one, and its key, if that is not in the same file
+  --psk-identity I, --psk-file F, --psk-weak
+               who to be for a dtls:// server, the file with the key, and that a
+               key of fewer than 16 bytes is meant
   --tls-min V  the least TLS version: 1.3 (the default) or 1.2
   --bind P     bind the context to the TLS connection: allow (the default: where
                that is possible), require (or fail), off

@@ -53,6 +53,7 @@ type options struct {
 	json        bool
 
 	tls tlsOptions
+	psk pskOptions
 
 	host    string
 	service string
@@ -92,6 +93,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	fs.IntVar(&o.size, "size", 0, "")
 	fs.BoolVar(&o.json, "json", false, "")
 	o.tls.flags(fs)
+	o.psk.flags(fs)
 	fs.BoolP("help", "h", false, "")
 	return fs
 }
@@ -220,6 +222,9 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		return err
 	}
 	if err := o.checkTLS(fs); err != nil {
+		return err
+	}
+	if err := o.checkPSK(fs); err != nil {
 		return err
 	}
 	switch {

@@ -19,7 +19,7 @@ import (
 
 // tlsOptions are those of tls:// servers, and what else a URL chooses.
 type tlsOptions struct {
-	transport string // tcp or tls
+	transport string // tcp, tls or dtls
 	service   string // sign or echo
 	ca        string
 	cert      string
@@ -37,7 +37,7 @@ func (t *tlsOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&t.bind, "bind", "allow", "")
 }
 
-const hintURL = "a host is written tls://server.example:4445, tcp://server.example:4444, or as a bare name"
+const hintURL = "a host is written tls://server.example:4445, dtls://server.example:4447, tcp://server.example:4444, or as a bare name"
 
 // splitURL takes a host that is written as a URL apart.
 func (o *options) splitURL(portGiven bool) error {
@@ -49,10 +49,8 @@ func (o *options) splitURL(portGiven bool) error {
 	switch {
 	case err != nil:
 		return usage(fmt.Sprintf("%q is no URL", o.host), hintURL)
-	case u.Scheme == "dtls":
-		return usage("dtls is not built in yet", "tls:// is")
-	case u.Scheme != "tcp" && u.Scheme != "tls":
-		return usage(fmt.Sprintf("unknown transport %s", u.Scheme), "known are tcp and tls")
+	case u.Scheme != "tcp" && u.Scheme != "tls" && u.Scheme != "dtls":
+		return usage(fmt.Sprintf("unknown transport %s", u.Scheme), "known are tcp, tls and dtls")
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.Hostname() == "":
 		return usage(fmt.Sprintf("%s: it is to have a transport, a host and a port, and nothing else", o.host), hintURL)
 	case u.Port() != "" && portGiven:

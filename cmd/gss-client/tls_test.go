@@ -230,7 +230,7 @@ func TestURLs(t *testing.T) {
 		{"--service echo host msg", "host:4444", ""},
 		{"-port 5 tls://host:4445 svc msg", "", "contradict each other"},
 		{"http://host svc msg", "", "unknown transport http"},
-		{"dtls://host:1 svc msg", "", "dtls is not built in yet"},
+		{"dtls://host:1 svc msg", "", "dtls carries --service echo only"},
 		{"tls://host/path svc msg", "", "nothing else"},
 		{"tls://:4445 svc msg", "", "nothing else"},
 		{"tls://host:0 svc msg", "", "a port is a number"},

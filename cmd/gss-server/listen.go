@@ -35,6 +35,9 @@ func listen(opts options) ([]listener, error) {
 	}
 	var ls []listener
 	for _, e := range opts.endpoints() {
+		if e.transport == "dtls" {
+			continue // no stream: see listenDTLS
+		}
 		l, err := net.Listen("tcp", e.addr)
 		if err != nil {
 			for _, open := range ls {

@@ -141,13 +141,14 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		listeners = append(listeners, &served)
 	}
+	datagrams, err := opts.listenDTLS(log)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
 	defer notifyStop(ctx)()
-	if opts.once {
-		return reported(srv.RunOnce(ctx, listeners...))
-	}
-	return srv.Run(ctx, listeners...)
+	return serveAll(ctx, opts.once, srv, listeners, datagrams)
 }
 
 // notifyStop tells systemd when ctx ends. The function it returns sees to it

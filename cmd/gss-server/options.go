@@ -36,7 +36,8 @@ type options struct {
 	server     server.Config
 	maxMessage int
 
-	tls tlsOptions
+	tls  tlsOptions
+	dtls dtlsOptions
 
 	export  bool
 	iakerb  bool
@@ -75,6 +76,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
 	o.tls.flags(fs)
+	o.dtls.flags(fs)
 	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
 	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB, too: ask the KDC for clients that cannot reach it")
 	fs.BoolVar(&o.version, "version", false, "print the version")
@@ -199,6 +201,9 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	if err := o.checkTLS(fs); err != nil {
 		return err
 	}
+	if err := o.checkDTLS(fs); err != nil {
+		return err
+	}
 	switch {
 	case fs.NArg() == 0 && o.signs():
 		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
@@ -221,9 +226,6 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		if v := fs.Lookup(name).Value.String(); strings.HasPrefix(v, "-") || v == "0" || v == "0s" {
 			return &hintedError{what: fmt.Sprintf("--%s %s: it has to be more than 0", name, v), hint: seeHelp}
 		}
-	}
-	if o.any(func(e endpoint) bool { return e.transport == "dtls" }) { // listen and serve know no such transport
-		return &hintedError{what: "dtls is not built in yet", hint: "tls:// is"}
 	}
 	o.service = fs.Arg(0)
 	if o.mech == "" {
