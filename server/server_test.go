@@ -168,8 +168,9 @@ func TestAcceptErrors(t *testing.T) {
 		}
 		mustSay(t, conn, "hello")
 		mustSay(t, conn, "bye")
-		if recs := logged.all(t, "cannot accept connections"); len(recs) != 12 || !strings.Contains(fmt.Sprint(recs[0]["error"]), "too many open files") {
-			t.Errorf("%d records, want 12 that name the cause: %v", len(recs), recs)
+		if recs := logged.all(t, "cannot accept connections"); len(recs) != 12 || !strings.Contains(fmt.Sprint(recs[0]["error"]), "too many open files") ||
+			!strings.Contains(fmt.Sprint(recs[0]["hint"]), "LimitNOFILE=") {
+			t.Errorf("%d records, want 12 that name cause and cure: %v", len(recs), recs)
 		}
 		broken := errors.New("broken")
 		l.conns <- accepted{err: broken}

@@ -461,3 +461,25 @@ func TestLongErrors(t *testing.T) {
 		t.Errorf("logged %d bytes: %.100q...", len(got), got)
 	}
 }
+
+// Who asks for no authentication is refused, and the log has what would let him
+// in.
+func TestUnauthenticatedHint(t *testing.T) {
+	var logged bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&logged)
+	svc, err := sign.New(sign.Config{Acceptor: new(fake)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Service: svc, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.ServeConn(t.Context(), &stream{in: bytes.NewReader(end)}); err == nil {
+		t.Error("served")
+	}
+	if got := logged.String(); !strings.Contains(got, "hint=") || !strings.Contains(got, "--allow-unauthenticated") {
+		t.Errorf("logged %s", got)
+	}
+}
