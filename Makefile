@@ -40,9 +40,12 @@ lint: toolchain ## gofmt, vet, staticcheck, govulncheck
 docker-test: build ## KDC, server and client in containers, each a host of its own
 	@docker/test.sh
 
-install: build ## install gss-server and gss-client into PREFIX/bin (/usr/local/bin)
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin'
-	for p in $(PROGRAMS); do $(INSTALL) -m 755 bin/$$p '$(DESTDIR)$(PREFIX)/bin/' || exit 1; done
+install: build ## install gss-server, gss-client and their manual pages into PREFIX (/usr/local)
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	for p in $(PROGRAMS); do \
+		$(INSTALL) -m 755 bin/$$p '$(DESTDIR)$(PREFIX)/bin/' && \
+		$(INSTALL) -m 644 cmd/$$p/$$p.1 '$(DESTDIR)$(PREFIX)/share/man/man1/' || exit 1; \
+	done
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -86,10 +86,10 @@ func TestReadmeProgram(t *testing.T) {
 	if err := realm.AddUser("alice", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	if err := realm.AddService("host/localhost"); err != nil {
+	if err := realm.AddService("host/server.example"); err != nil {
 		t.Fatal(err)
 	}
-	keytab, err := realm.Keytab("host/localhost")
+	keytab, err := realm.Keytab("host/server.example")
 	if err != nil {
 		t.Fatal(err)
 	}

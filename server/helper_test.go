@@ -52,7 +52,7 @@ func (v lines) Serve(_ context.Context, s *server.Session) error {
 		case "fail\n":
 			return errLines
 		}
-		s.Done()
+		s.Done(r.Buffered() > 0)
 	}
 }
 

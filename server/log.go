@@ -1,11 +1,27 @@
 package server
 
 import (
+	"errors"
+	"fmt"
 	"net"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
 )
+
+// maxFieldText is the longest text of a log record's field, in bytes: names and
+// errors can hold what a peer chose.
+const maxFieldText = 1 << 10
+
+// clip cuts text that is longer short, and says so.
+func clip(text string) string {
+	if len(text) <= maxFieldText {
+		return text
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(text[:maxFieldText], ""), len(text))
+}
 
 func (srv *Server) logOpen(s *Session) {
 	if srv.cfg.Log == nil {
@@ -23,7 +39,7 @@ func (srv *Server) logEnd(s *Session, err error) {
 	s.fields["duration"] = time.Since(s.started).Round(time.Microsecond).String()
 	switch {
 	case err != nil:
-		s.fields[logrus.ErrorKey] = err.Error()
+		s.Note(logrus.ErrorKey, err.Error())
 		s.Log(logrus.WarnLevel, "session failed")
 	case s.cut:
 		s.Log(logrus.InfoLevel, "session closed by shutdown")
@@ -33,9 +49,14 @@ func (srv *Server) logEnd(s *Session, err error) {
 }
 
 func (srv *Server) logAcceptError(err error, wait time.Duration) {
-	if srv.cfg.Log != nil {
-		srv.cfg.Log.WithError(err).WithField("retry_in", wait.String()).Error("cannot accept connections")
+	if srv.cfg.Log == nil {
+		return
 	}
+	entry := srv.cfg.Log.WithError(err).WithField("retry_in", wait.String())
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		entry = entry.WithField("hint", "raise the limit of open files above the number of connections (ulimit -n, systemd's LimitNOFILE=), or lower --max-connections")
+	}
+	entry.Error("cannot accept connections")
 }
 
 func (srv *Server) logRefusals(conn net.Conn, n int) {

@@ -168,8 +168,9 @@ func TestAcceptErrors(t *testing.T) {
 		}
 		mustSay(t, conn, "hello")
 		mustSay(t, conn, "bye")
-		if recs := logged.all(t, "cannot accept connections"); len(recs) != 12 || !strings.Contains(fmt.Sprint(recs[0]["error"]), "too many open files") {
-			t.Errorf("%d records, want 12 that name the cause: %v", len(recs), recs)
+		if recs := logged.all(t, "cannot accept connections"); len(recs) != 12 || !strings.Contains(fmt.Sprint(recs[0]["error"]), "too many open files") ||
+			!strings.Contains(fmt.Sprint(recs[0]["hint"]), "LimitNOFILE=") {
+			t.Errorf("%d records, want 12 that name cause and cure: %v", len(recs), recs)
 		}
 		broken := errors.New("broken")
 		l.conns <- accepted{err: broken}
@@ -386,4 +387,40 @@ func TestDrainUnderLoad(t *testing.T) {
 		t.Error(err)
 	}
 	clients.Wait()
+}
+
+// A message whose beginning came along with the one before it has begun: a
+// server that stops waits for the rest and answers it.
+func TestPipelinedMessageHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t, server.Config{Service: lines{}, MessageTimeout: 20 * time.Second, Grace: 10 * time.Second})
+		ours, theirs := net.Pipe()
+		ctx, stop := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- srv.ServeConn(ctx, theirs) }()
+		mustSay(t, ours, "hello")
+		if _, err := io.WriteString(ours, "one\nsec"); err != nil { // in one read
+			t.Fatal(err)
+		}
+		answer := make([]byte, len("one\n"))
+		if _, err := io.ReadFull(ours, answer); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		stop()
+		synctest.Wait() // the server drains
+		if _, err := io.WriteString(ours, "ond\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer = make([]byte, len("second\n"))
+		if _, err := io.ReadFull(ours, answer); err != nil || string(answer) != "second\n" {
+			t.Errorf("the message that had begun was answered by %q, %v", answer, err)
+		}
+		if _, err := ours.Read(answer); err != io.EOF {
+			t.Errorf("afterwards: %v, want the end", err)
+		}
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -37,7 +37,7 @@ var (
 )
 
 // A session is idle before its first byte and from Done to the next message's
-// first byte. Only then does drain close it.
+// first byte, unless that was read ahead. Only then does drain close it.
 const (
 	idle int32 = iota
 	running
@@ -126,9 +126,14 @@ func (s *Session) Established() {
 }
 
 // Done ends an exchange: the message has been answered, the next one is waited
-// for. A server that stops does not wait for it.
-func (s *Session) Done() {
+// for. A server that stops does not wait for it, unless the service has read
+// some of it already and says so: then its time runs from now.
+func (s *Session) Done(begun bool) {
 	s.messages++
+	if begun {
+		_ = s.conn.SetDeadline(time.Now().Add(s.srv.cfg.MessageTimeout)) // fails when it is closed, as all that follows
+		return
+	}
 	s.awaiting = true
 	s.state.CompareAndSwap(running, idle)
 	if s.srv.draining.Load() {
@@ -145,9 +150,13 @@ func (s *Session) Logs(level logrus.Level) bool {
 	return s.srv.cfg.Log != nil && s.srv.cfg.Log.IsLevelEnabled(level)
 }
 
-// Note adds a field to all further log records of the session.
+// Note adds a field to all further log records of the session. Of text longer
+// than 1 KiB they have the beginning and the length.
 func (s *Session) Note(key string, value any) {
 	if s.fields != nil {
+		if text, ok := value.(string); ok {
+			value = clip(text)
+		}
 		s.fields[key] = value
 	}
 }

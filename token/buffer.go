@@ -24,6 +24,16 @@ func classSize(i int) int {
 // nextClass is the size of the class after that of the given size, and of what would be one after the largest.
 func nextClass(size int) int { return growth*(size-maxHeader) + maxHeader }
 
+// bufferSize is the length of what takeBuffer(n) gives.
+func bufferSize(n int) int {
+	for i := range pools {
+		if size := classSize(i); n <= size {
+			return size
+		}
+	}
+	return n
+}
+
 // takeBuffer gives a buffer of at least n bytes, of unspecified content. Beyond the largest class it is n bytes.
 func takeBuffer(n int) *[]byte {
 	for i := range pools {

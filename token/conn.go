@@ -17,14 +17,15 @@ const (
 	// maxV1Length keeps the first byte of a version 1 frame 0, by which the versions are told apart.
 	maxV1Length = 1<<24 - 1
 
-	// maxLimit keeps frames within int on every platform.
-	maxLimit = math.MaxInt32 - maxHeader
+	// MaxLength is the highest limit, in bytes. It keeps frames within int on every platform.
+	MaxLength = math.MaxInt32 - maxHeader
 )
 
 // Config is what a Conn can be told.
 type Config struct {
 	Version   Version // Detect if zero; an initiator of version 1 names V1
 	MaxLength int     // longest data of a frame, in bytes; DefaultMaxLength if zero; version 1 itself has no more than 2^24-1
+	Budget    *Budget // shared by all Conns that have it, for what they read; no bound if nil
 }
 
 // A Conn reads and writes frames on a stream. It owns the stream: it reads ahead of the frame that it returns, so nobody
@@ -54,13 +55,15 @@ func (cfg Config) NewConn(rw io.ReadWriter) (*Conn, error) {
 	if cfg.Version < Detect || cfg.Version > V2 {
 		return nil, fmt.Errorf("token: no such version: %d", int(cfg.Version))
 	}
-	if cfg.MaxLength < 0 || cfg.MaxLength > maxLimit {
-		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, maxLimit)
+	if cfg.MaxLength < 0 || cfg.MaxLength > MaxLength {
+		return nil, fmt.Errorf("token: maximum length of %d bytes is not between 0 and %d", cfg.MaxLength, MaxLength)
 	}
 	if cfg.MaxLength == 0 {
 		cfg.MaxLength = DefaultMaxLength
 	}
-	return newConn(rw, cfg.Version, cfg.MaxLength), nil
+	c := newConn(rw, cfg.Version, cfg.MaxLength)
+	c.in.budget = cfg.Budget
+	return c, nil
 }
 
 func newConn(rw io.ReadWriter, v Version, maxLength int) *Conn {
@@ -71,6 +74,16 @@ func newConn(rw io.ReadWriter, v Version, maxLength int) *Conn {
 
 // Version gives the version of the frames, or [Detect] as long as nothing was read or written.
 func (c *Conn) Version() Version { return Version(c.version.Load()) }
+
+// SetBudget has frames that are read from now on use another budget.
+func (c *Conn) SetBudget(b *Budget) { c.in.budget = b }
+
+// Buffered is the number of bytes that were read ahead of the frame returned last: the next one, or its beginning.
+func (c *Conn) Buffered() int { return c.in.w - c.in.r }
+
+// Release gives the memory of the frame returned last back, as the next read does. Whoever has a budget calls it when no
+// more is read.
+func (c *Conn) Release() { c.in.release() }
 
 // limit is the longest data of a frame of version v.
 func (c *Conn) limit(v Version) int {

@@ -15,6 +15,7 @@
 // A length in a header is a claim. It is compared with the limit before it is believed, and memory is then taken only as the
 // data arrives: at most four times what has come, or 4 KiB, whatever the header says. A Conn that waits for a frame holds
 // 2 KiB; larger buffers are borrowed from a pool that all Conns share, for as long as a frame is being read, used or written.
+// What all Conns that read hold at once a [Budget] bounds.
 //
 // The package knows nothing of GSS-API mechanisms and uses the standard library alone.
 package token

@@ -31,6 +31,8 @@ type input struct {
 	pending error  // came along with data that goes first
 	failure error  // returned from now on
 
+	budget *Budget // that further long frames use
+	lender *Budget // that the long frame uses
 	long   *[]byte // data of a long frame, nil if there is none
 	flags  Flags   // of the long frame
 	length int     // of the long frame's data
@@ -40,8 +42,8 @@ type input struct {
 // ReadFrame reads a frame, however the stream divides it. The frame's data is valid until the next read.
 //
 // It returns [io.EOF] if the stream ended before the frame's first byte, [ErrTruncated] if it ended later, a
-// [*TooLongError] if the header says more than the limit, [ErrNoFlags] if a version 2 frame has none, and otherwise the
-// stream's own error. After one that is [os.ErrDeadlineExceeded] another ReadFrame goes on with the same frame; any other
+// [*TooLongError] if the header says more than the limit, a [*BudgetError] if there is a budget and it is used up,
+// [ErrNoFlags] if a version 2 frame has none, and otherwise the stream's own error. After one that is [os.ErrDeadlineExceeded] another ReadFrame goes on with the same frame; any other
 // is final.
 func (c *Conn) ReadFrame() (Frame, error) {
 	in := &c.in
@@ -51,7 +53,7 @@ func (c *Conn) ReadFrame() (Frame, error) {
 	frame, err := c.readFrame()
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		in.release()
-		in.ahead = nil
+		in.ahead, in.r, in.w = nil, 0, 0
 		in.failure = err
 	}
 	return frame, err
@@ -114,7 +116,10 @@ func (c *Conn) readFrame() (Frame, error) {
 		in.r += size
 		return Frame{flags, data}, nil
 	}
-	in.flags, in.length = flags, length
+	in.flags, in.length, in.lender = flags, length, in.budget
+	if err := in.lender.Take(bufferSize(smallestClass)); err != nil {
+		return Frame{}, err
+	}
 	in.long = takeBuffer(smallestClass)
 	in.got = copy(*in.long, in.ahead[in.r+header:in.w])
 	in.r, in.w = 0, 0
@@ -126,9 +131,13 @@ func (c *Conn) readLong() (Frame, error) {
 	in := &c.in
 	for in.got < in.length {
 		if in.got == len(*in.long) {
-			larger := takeBuffer(min(in.length, nextClass(len(*in.long))))
+			next := min(in.length, nextClass(len(*in.long)))
+			if err := in.lender.Take(bufferSize(next)); err != nil {
+				return Frame{}, err
+			}
+			larger := takeBuffer(next)
 			copy(*larger, *in.long)
-			giveBuffer(in.long)
+			in.release()
 			in.long = larger
 		}
 		n, err := c.read((*in.long)[in.got:min(in.length, len(*in.long))])
@@ -197,6 +206,7 @@ func (in *input) ended(err error, got, size int) error {
 // release gives the buffer of a long frame back.
 func (in *input) release() {
 	if in.long != nil {
+		in.lender.Give(len(*in.long))
 		giveBuffer(in.long)
 		in.long = nil
 	}

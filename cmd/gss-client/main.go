@@ -1,6 +1,3 @@
-// Command gss-client sends messages to a gss-server under a Kerberos security
-// context and verifies the MICs that come back. See gss-client --help and the
-// manual page beside this file.
 package main
 
 import (

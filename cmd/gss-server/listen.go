@@ -68,6 +68,12 @@ func listenHint(err error) string {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "no interface of this machine has the address"
 	}
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return "an address is written host:port or :port, as in 127.0.0.1:4444 or [::1]:4444"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "the name is not known, or the port is no number from 0 to 65535"
+	}
 	return ""
 }
 

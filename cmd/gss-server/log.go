@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/sirupsen/logrus"
 )
@@ -55,4 +58,16 @@ func openLog(opts options, inetd bool) (log *logrus.Logger, reopen func() error,
 
 func openLogFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+}
+
+func logFileHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return "-logfile takes the name of a file in it"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make the directory, or name another file"
+	case errors.Is(err, fs.ErrPermission):
+		return "the user that the server runs as has to be able to write it"
+	}
+	return ""
 }

@@ -9,7 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -32,7 +36,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	inetd := asksForInetd(args)
-	var conn *os.File
+	var conn *os.File // of inetd: standard error is it, too
 	if inetd {
 		var err error
 		if conn, err = takeDescriptors(); err != nil {
@@ -51,14 +55,14 @@ func run(args []string) int {
 	log, reopen, logErr := openLog(opts, inetd)
 	switch {
 	case err != nil:
-		report(log, inetd, err)
+		report(log, inetd, conn != nil, err)
 		return exitUsage
 	case logErr != nil:
-		report(log, inetd, fmt.Errorf("opening the log file: %w", logErr))
+		report(log, inetd, conn != nil, &hintedError{what: fmt.Sprintf("opening the log file: %v", logErr), hint: logFileHint(logErr)})
 		return exitFailure
 	}
 	if err := serve(opts, log, reopen, conn); err != nil {
-		report(log, inetd, err)
+		report(log, inetd, conn != nil, err)
 		return exitFailure
 	}
 	return exitOK
@@ -74,9 +78,11 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
+	out, flush := openOutput(ctx, opts, log)
+	defer flush()
 	var signing server.Service // nil: no listener asks for it
 	if opts.signs() {
-		service, release, err := newSign(ctx, opts)
+		service, release, err := newSign(ctx, opts, out)
 		if err != nil {
 			return err
 		}
@@ -97,6 +103,9 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	defer onHangup(func() {
 		if err := reopen(); err != nil {
 			log.WithError(err).Error("cannot reopen the log file, writing on to the old one")
+			if conn == nil { // nobody sees the old one if it was removed
+				complain(fmt.Errorf("cannot reopen the log file, writing on to the old one: %w", err), logFileHint(err))
+			}
 		}
 		if policy != nil {
 			policy.Reload()
@@ -128,7 +137,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 			served.Listener = policy.Listen(l.Listener)
 		}
 		if l.endpoint.service == "echo" {
-			served.Service = echo.New(echo.Config{Output: output(opts), Ack: l.endpoint.ack})
+			served.Service = echo.New(echo.Config{Output: out, Ack: l.endpoint.ack})
 		}
 		listeners = append(listeners, &served)
 	}
@@ -166,7 +175,7 @@ func importer(opts options) func([]byte) (gss.Context, error) {
 }
 
 // newSign makes the sign service. release gives back what it holds.
-func newSign(ctx context.Context, opts options) (service server.Service, release func(), err error) {
+func newSign(ctx context.Context, opts options, out io.Writer) (service server.Service, release func(), err error) {
 	kerberos, iakerb, cred, err := acquire(ctx, opts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
@@ -182,7 +191,7 @@ func newSign(ctx context.Context, opts options) (service server.Service, release
 			LocalName:            kerberos.LocalName,
 			AllowUnauthenticated: opts.allowUnauthenticated,
 			MaxMessage:           opts.maxMessage,
-			Output:               output(opts),
+			Output:               out,
 			Verbose:              opts.verbose,
 			Import:               importer(opts),
 		})
@@ -203,8 +212,8 @@ func reported(err error) error {
 }
 
 // report says what failed, and what to do about it where that is known: on
-// standard error, or in inetd mode, where that is the peer, in the log.
-func report(log *logrus.Logger, inetd bool, err error) {
+// standard error, unless that is the peer, and in inetd mode in the log.
+func report(log *logrus.Logger, inetd, toPeer bool, err error) {
 	if err == errReported {
 		return
 	}
@@ -214,36 +223,40 @@ func report(log *logrus.Logger, inetd bool, err error) {
 	} else if status, ok := errors.AsType[*gss.Error](err); ok {
 		hint = status.Hint
 	}
-	if inetd {
-		if log == nil {
-			return
-		}
+	if inetd && log != nil {
 		entry := logrus.NewEntry(log)
 		if hint != "" {
 			entry = entry.WithField("hint", hint)
 		}
 		entry.Error(err)
-		return
 	}
-	fmt.Fprintf(os.Stderr, "gss-server: %v\n", err)
-	if hint != "" {
-		fmt.Fprintf(os.Stderr, "hint: %s\n", hint)
+	if !toPeer {
+		complain(err, hint)
 	}
 }
 
-// output is where the lines go that MIT's gss-server prints: nowhere, and so
-// they are not even made, in inetd mode and when standard output is the null
-// device.
-func output(opts options) io.Writer {
-	if opts.inetd {
-		return nil
+// complain writes to standard error. Names in errors come from the command line
+// and from files: what does not print is shown as an escape.
+func complain(err error, hint string) {
+	fmt.Fprintf(os.Stderr, "gss-server: %s\n", visible(err.Error()))
+	if hint != "" {
+		fmt.Fprintf(os.Stderr, "hint: %s\n", visible(hint))
 	}
-	if out, err := os.Stdout.Stat(); err == nil {
-		if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(out, null) {
-			return nil
+}
+
+func visible(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			quoted := strconv.Quote(s[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteString(s[:size])
 		}
+		s = s[size:]
 	}
-	return os.Stdout
+	return b.String()
 }
 
 // onHangup calls the function at every SIGHUP until the one it returns is called.

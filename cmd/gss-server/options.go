@@ -115,8 +115,8 @@ Examples:
   gss-server --listen tls://:4445 --tls-cert server.crt --tls-key server.key \
       --bind require host@server.example
 
-  inetd.conf:
-  4444 stream tcp nowait nobody /usr/local/bin/gss-server gss-server -inetd host@server.example
+  inetd.conf, as a user that can read the keytab:
+  4444 stream tcp nowait gss /usr/local/bin/gss-server gss-server -inetd host@server.example
 `
 }
 
@@ -142,7 +142,7 @@ func parseOptions(args []string) (options, error) {
 		if errors.Is(err, pflag.ErrHelp) {
 			return o, err
 		}
-		return o, &hintedError{what: err.Error(), hint: seeHelp}
+		return o, &hintedError{what: wrongValue(err), hint: seeHelp}
 	}
 	o.portSet = fs.Changed("port")
 	if o.version {
@@ -151,7 +151,46 @@ func parseOptions(args []string) (options, error) {
 	return o, o.check(fs)
 }
 
+// wrongValue says in words what pflag could not read.
+func wrongValue(err error) string {
+	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err.Error()
+	}
+	want := ""
+	switch wrong.GetFlag().Value.Type() {
+	case "uint16":
+		want = "a number from 0 to 65535"
+	case "int":
+		want = "a whole number, below 2^63"
+	case "duration":
+		want = "a time, such as 30s, 5m or 1h"
+	case "bool":
+		want = "true or false"
+	}
+	return fmt.Sprintf("--%s %s: it has to be %s", wrong.GetFlag().Name, wrong.GetValue(), want)
+}
+
+// checkEmpty refuses options without a value, which a script makes of variables
+// that are not set.
+func checkEmpty(fs *pflag.FlagSet) error {
+	var err error
+	fs.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		if f.Value.Type() == "stringArray" && slices.Contains(f.Value.(pflag.SliceValue).GetSlice(), "") {
+			value = ""
+		}
+		if value == "" && err == nil {
+			err = &hintedError{what: fmt.Sprintf("--%s has an empty value", f.Name), hint: "leave the option out for its default; if a script makes the value of a variable, that is not set"}
+		}
+	})
+	return err
+}
+
 func (o *options) check(fs *pflag.FlagSet) error {
+	if err := checkEmpty(fs); err != nil {
+		return err
+	}
 	for _, text := range o.listen {
 		e, err := parseEndpoint(text)
 		if err != nil {
@@ -178,6 +217,8 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		return &hintedError{what: fmt.Sprintf("--log-format %q: known are text and json", o.logFormat), hint: seeHelp}
 	case o.inetd && o.logFile == "-":
 		return &hintedError{what: "-logfile -: standard error is the client with -inetd", hint: "give a file, or leave it out for syslog"}
+	case o.maxMessage > token.MaxLength:
+		return &hintedError{what: fmt.Sprintf("--max-message %d: it has to be at most %d", o.maxMessage, token.MaxLength), hint: "that is as much as a message can have"}
 	case o.maxMessage == 0:
 		return &hintedError{what: "--max-message 0 leaves no room for any message", hint: seeHelp}
 	}

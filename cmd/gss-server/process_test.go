@@ -221,3 +221,28 @@ func read(t *testing.T, file string) string {
 	}
 	return string(b)
 }
+
+// SIGHUP with the log's directory gone: that is said where somebody sees it.
+func TestReopenLogFails(t *testing.T) {
+	realm := newRealm(t)
+	dir := filepath.Join(t.TempDir(), "logs")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, realm.env(), "--listen", "127.0.0.1:0", "-logfile", filepath.Join(dir, "log"), "host@localhost")
+	p.await(t, "starting...", 1)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	if !p.await(t, "hint: make the directory, or name another file\n", 1) {
+		t.Fatalf("it ended:\n%s", p.errors())
+	}
+	if got := p.errors(); !strings.Contains(got, "gss-server: cannot reopen the log file, writing on to the old one: open "+dir) {
+		t.Errorf("it said\n%s", got)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}

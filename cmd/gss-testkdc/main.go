@@ -1,5 +1,3 @@
-// Command gss-testkdc runs an embedded Kerberos realm for development and
-// demonstrations. See package gsstest, which it wraps, and gss-testkdc --help.
 package main
 
 import (

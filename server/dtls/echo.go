@@ -56,6 +56,6 @@ func (x *exchange) answer(s *server.Session) error {
 		if _, err := s.Write(answer); err != nil {
 			return err
 		}
-		s.Done()
+		s.Done(false)
 	}
 }

@@ -61,7 +61,7 @@ func (v *Service) Serve(_ context.Context, s *server.Session) error {
 			if werr != nil {
 				return fmt.Errorf("sending back %d bytes, of which %d went: %w", len(answer), sent, werr)
 			}
-			s.Done()
+			s.Done(false)
 		}
 		switch {
 		case err == io.EOF:

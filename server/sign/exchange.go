@@ -23,6 +23,7 @@ type exchange struct {
 	sequenced bool           // Sequencing was negotiated
 
 	msg  []byte                           // being answered
+	held int                              // bytes of memory that msg takes beside its frame
 	fill func(dst []byte) ([]byte, error) // appendMIC, made once
 }
 
@@ -31,9 +32,18 @@ type exchange struct {
 // garbage collector.
 var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
 
-const maxKept = 1 << 20
+const (
+	maxKept      = 1 << 20
+	smallMessage = 4 << 10 // so much is not counted
+)
 
 var errUnauthenticated = errors.New("unauthenticated client requested authenticated services")
+
+// established goes from the handshake to the messages.
+func (x *exchange) established() {
+	x.session.Established()
+	x.conn.SetBudget(x.memory)
+}
 
 func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 	switch greeting {
@@ -43,6 +53,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		}
 	case token.NOOP:
 		if !x.cfg.AllowUnauthenticated {
+			x.session.Note("hint", "the client asks for no authentication; gss-server's --allow-unauthenticated lets it in")
 			return errors.New("unauthenticated session refused: it is not allowed here")
 		}
 		x.out.unauthenticated()
@@ -50,7 +61,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		x.out.unexpectedGreeting(greeting)
 		return fmt.Errorf("expected a NOOP frame first, got one with %v", greeting)
 	}
-	x.session.Established()
+	x.established()
 	for {
 		frame, err := x.conn.ReadFrame()
 		if err == io.EOF {
@@ -66,7 +77,7 @@ func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 		if err := x.answerV2(frame); err != nil {
 			return err
 		}
-		x.session.Done()
+		x.session.Done(x.conn.Buffered() > 0)
 	}
 }
 
@@ -87,7 +98,7 @@ func (x *exchange) answerV2(frame token.Frame) error {
 	x.msg = frame.Data
 	if frame.Flags&token.Wrapped != 0 {
 		buf := plaintexts.Get().(*[]byte)
-		defer putPlaintext(buf)
+		defer x.putPlaintext(buf)
 		sealed, err := x.unwrap(buf, frame.Data)
 		if err != nil {
 			return err
@@ -110,7 +121,7 @@ func (x *exchange) serveV1(ctx context.Context, first []byte) error {
 	if err := x.establish(ctx, first); err != nil {
 		return err
 	}
-	x.session.Established()
+	x.established()
 	for messages := 0; ; messages++ {
 		frame, err := x.conn.ReadFrame()
 		switch {
@@ -124,7 +135,7 @@ func (x *exchange) serveV1(ctx context.Context, first []byte) error {
 		if err := x.answerV1(frame.Data); err != nil {
 			return err
 		}
-		x.session.Done()
+		x.session.Done(x.conn.Buffered() > 0)
 	}
 }
 
@@ -133,7 +144,7 @@ func (x *exchange) answerV1(data []byte) error {
 		x.out.messageToken(0, data)
 	}
 	buf := plaintexts.Get().(*[]byte)
-	defer putPlaintext(buf)
+	defer x.putPlaintext(buf)
 	sealed, err := x.unwrap(buf, data)
 	if err != nil {
 		return err
@@ -149,6 +160,12 @@ func (x *exchange) answerV1(data []byte) error {
 // message out of sequence is one only where the client did not ask for
 // sequencing.
 func (x *exchange) unwrap(buf *[]byte, data []byte) (sealed bool, err error) {
+	if n := len(data); n > smallMessage {
+		if err := x.memory.Take(n); err != nil {
+			return false, fmt.Errorf("unsealing message: %w", err)
+		}
+		x.held = n
+	}
 	msg, sealed, err := x.sec.Unwrap((*buf)[:0], data)
 	if msg != nil {
 		*buf = msg
@@ -185,7 +202,9 @@ func (x *exchange) release() {
 	}
 }
 
-func putPlaintext(buf *[]byte) {
+func (x *exchange) putPlaintext(buf *[]byte) {
+	x.memory.Give(x.held)
+	x.held = 0
 	if cap(*buf) > maxKept {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/countersign-go/countersign/gss"
@@ -46,6 +47,8 @@ func (c *fakeContext) Step(tok []byte) ([]byte, error) {
 	switch {
 	case string(tok) == "more":
 		return []byte("go on"), nil
+	case len(tok) > 1000: // as a name that the peer chose can stand in an error
+		return nil, &gss.Error{Major: gss.ErrFailure, Mech: fakeMech, Err: fmt.Errorf("no such principal: %s", tok), Hint: string(tok)}
 	case string(tok) != "init":
 		return []byte("error"), &gss.Error{
 			Major: gss.ErrDefectiveToken, Minor: -1765328243, Mech: fakeMech,

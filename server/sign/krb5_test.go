@@ -29,6 +29,7 @@ import (
 
 // A site is a server of the sign service in an embedded realm.
 type site struct {
+	realm    *gsstest.Realm
 	address  string
 	acceptor *krb5.Acceptor
 	alice    *krb5.Initiator
@@ -105,7 +106,7 @@ func newSite(t testing.TB) *site {
 		Usage: gss.AcceptOnly, Name: gss.HostService("host@localhost"), Keytab: keytab, Profile: profile,
 	})
 	check(err)
-	s := &site{log: &records{news: make(chan struct{})}}
+	s := &site{realm: realm, log: &records{news: make(chan struct{})}}
 	s.acceptor, err = krb5.NewAcceptor(krb5.AcceptorConfig{Credential: cred})
 	check(err)
 	user, err := krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{
@@ -325,42 +326,48 @@ func TestHostilePeers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := tt.peer(t)
-			if half, ok := c.conn.(*net.TCPConn); ok {
-				if err := half.CloseWrite(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for { // an error token may come, a MIC must not
-				frame, err := c.tok.ReadFrame()
-				if err != nil {
-					if err != io.EOF {
-						t.Errorf("the peer's connection ended with %v", err)
-					}
-					break
-				}
-				if frame.Flags != token.Context {
-					t.Errorf("answered by %v", frame.Flags)
-				}
-			}
-			rec := s.log.end(t, c.conn.LocalAddr())
-			if got := fmt.Sprint(rec["error"]); rec["msg"] != "session failed" || !strings.Contains(got, tt.log) {
-				t.Errorf("logged %v, want an error with %q", rec, tt.log)
-			}
-			if strings.Contains(tt.log, "message: ") || strings.Contains(tt.log, "context: ") {
-				if rec["major"] == nil || rec["minor"] == nil {
-					t.Errorf("logged %v, without major and minor status", rec)
-				}
-			}
-
-			bystander.sign(t, "undisturbed")
-			next := s.establish(t, 0)
-			next.sign(t, "served")
-			next.write(t, end)
-			if rec := s.log.end(t, next.conn.LocalAddr()); rec["msg"] != "session ended" || rec["client"] != "alice@R.TEST" {
-				t.Errorf("the next session's record is %v", rec)
-			}
+			s.refuses(t, tt.peer(t), bystander, tt.log)
 		})
+	}
+}
+
+// refuses checks that the peer is told off in the log, with the text in the
+// error, that the bystander goes on, and that another session is served.
+func (s *site) refuses(t *testing.T, c, bystander *client, want string) {
+	t.Helper()
+	if half, ok := c.conn.(*net.TCPConn); ok {
+		if err := half.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for { // an error token may come, a MIC must not
+		frame, err := c.tok.ReadFrame()
+		if err != nil {
+			if err != io.EOF {
+				t.Errorf("the peer's connection ended with %v", err)
+			}
+			break
+		}
+		if frame.Flags != token.Context {
+			t.Errorf("answered by %v", frame.Flags)
+		}
+	}
+	rec := s.log.end(t, c.conn.LocalAddr())
+	if got := fmt.Sprint(rec["error"]); rec["msg"] != "session failed" || !strings.Contains(got, want) {
+		t.Errorf("logged %v, want an error with %q", rec, want)
+	}
+	if strings.Contains(want, "message: ") || strings.Contains(want, "context: ") {
+		if rec["major"] == nil || rec["minor"] == nil {
+			t.Errorf("logged %v, without major and minor status", rec)
+		}
+	}
+
+	bystander.sign(t, "undisturbed")
+	next := s.establish(t, 0)
+	next.sign(t, "served")
+	next.write(t, end)
+	if rec := s.log.end(t, next.conn.LocalAddr()); rec["msg"] != "session ended" || rec["client"] != "alice@R.TEST" {
+		t.Errorf("the next session's record is %v", rec)
 	}
 }
 

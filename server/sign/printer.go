@@ -1,7 +1,7 @@
 package sign
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,22 +18,27 @@ import (
 // A printer prints what MIT's gss-server prints, blanks at the ends of lines
 // included. Each method prints one event whole. A nil printer prints nothing.
 type printer struct {
-	mu sync.Mutex
-	w  *bufio.Writer
+	mu  sync.Mutex
+	w   bytes.Buffer // the event being printed
+	out io.Writer
 }
 
 func newPrinter(w io.Writer) *printer {
 	if w == nil {
 		return nil
 	}
-	return &printer{w: bufio.NewWriterSize(w, 32<<10)}
+	return &printer{out: w}
 }
 
 // begin keeps the output for one event; the function it returns lets it go.
 func (p *printer) begin() (end func()) {
 	p.mu.Lock()
 	return func() {
-		_ = p.w.Flush() // whoever closed our output does not want it
+		_, _ = p.out.Write(p.w.Bytes()) // whoever closed our output does not want it
+		p.w.Reset()
+		if p.w.Cap() > maxKept {
+			p.w = bytes.Buffer{}
+		}
 		p.mu.Unlock()
 	}
 }
@@ -43,7 +48,7 @@ func (p *printer) printf(format string, args ...any) {
 		return
 	}
 	defer p.begin()()
-	fmt.Fprintf(p.w, format, args...)
+	fmt.Fprintf(&p.w, format, args...)
 }
 
 func (p *printer) unauthenticated() {
@@ -72,7 +77,7 @@ func (p *printer) contextToken(tok []byte) {
 		return
 	}
 	defer p.begin()()
-	fmt.Fprintf(p.w, "Received token (size=%d): \n", len(tok))
+	fmt.Fprintf(&p.w, "Received token (size=%d): \n", len(tok))
 	p.dump(tok)
 }
 
@@ -81,7 +86,7 @@ func (p *printer) contextReply(tok []byte) {
 		return
 	}
 	defer p.begin()()
-	fmt.Fprintf(p.w, "Sending accept_sec_context token (size=%d):\n", len(tok))
+	fmt.Fprintf(&p.w, "Sending accept_sec_context token (size=%d):\n", len(tok))
 	p.dump(tok)
 }
 
@@ -90,7 +95,7 @@ func (p *printer) messageToken(f token.Flags, tok []byte) {
 		return
 	}
 	defer p.begin()()
-	fmt.Fprintf(p.w, "Message token (flags=%d):\n", byte(f))
+	fmt.Fprintf(&p.w, "Message token (flags=%d):\n", byte(f))
 	p.dump(tok)
 }
 
@@ -114,24 +119,24 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 	}
 	defer p.begin()()
 	if verbose {
-		fmt.Fprintln(p.w)
+		fmt.Fprintln(&p.w)
 	}
 	for _, f := range shownFlags {
 		if info.Flags&f.flag != 0 {
-			fmt.Fprintf(p.w, "context flag: %s%s\n", f.flag, f.tail)
+			fmt.Fprintf(&p.w, "context flag: %s%s\n", f.flag, f.tail)
 		}
 	}
 	if verbose {
-		fmt.Fprintf(p.w, "Accepted connection using mechanism OID %s.\n", info.Mechanism.Braces())
+		fmt.Fprintf(&p.w, "Accepted connection using mechanism OID %s.\n", info.Mechanism.Braces())
 		p.attributes(info.Attributes)
 	}
 	switch {
 	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
 		p.statusLines("gss_localname", lerr)
 	case local != "":
-		fmt.Fprintf(p.w, "localname: %s\n", visible(local))
+		fmt.Fprintf(&p.w, "localname: %s\n", visible(local))
 	}
-	fmt.Fprintf(p.w, "Accepted connection: \"%s\"\n", visible(info.Initiator.String()))
+	fmt.Fprintf(&p.w, "Accepted connection: \"%s\"\n", visible(info.Initiator.String()))
 }
 
 // attributes prints what is known of the client beside the name.
@@ -146,14 +151,14 @@ func (p *printer) attributes(of gss.Attributes) {
 		return ""
 	}
 	for _, a := range of.All() {
-		fmt.Fprintf(p.w, "Attribute %s %s %s\n\n%s\n", visible(a.Name), word(a.Authenticated, "Authenticated"), word(a.Complete, "Complete"), visible(a.Display))
+		fmt.Fprintf(&p.w, "Attribute %s %s %s\n\n%s\n", visible(a.Name), word(a.Authenticated, "Authenticated"), word(a.Complete, "Complete"), visible(a.Display))
 		for i, b := range a.Value {
 			if i%32 == 0 {
-				fmt.Fprintln(p.w)
+				fmt.Fprintln(&p.w)
 			}
-			fmt.Fprintf(p.w, "%02x", b)
+			fmt.Fprintf(&p.w, "%02x", b)
 		}
-		fmt.Fprint(p.w, "\n\n")
+		fmt.Fprint(&p.w, "\n\n")
 	}
 }
 
@@ -164,14 +169,14 @@ func (p *printer) message(msg []byte) {
 	}
 	text := isText(msg)
 	defer p.begin()()
-	_, _ = p.w.WriteString("Received message: ") // a bufio.Writer's errors stick
+	p.w.WriteString("Received message: ")
 	if text {
-		_ = p.w.WriteByte('"')
-		_, _ = p.w.Write(msg)
-		_, _ = p.w.WriteString("\"\n")
+		p.w.WriteByte('"')
+		p.w.Write(msg)
+		p.w.WriteString("\"\n")
 		return
 	}
-	_ = p.w.WriteByte('\n')
+	p.w.WriteByte('\n')
 	p.dump(msg)
 }
 
@@ -191,10 +196,10 @@ func (p *printer) statusLines(doing string, err error) {
 	}
 	why := "Unknown error" // what a minor status of 0 is called
 	if minor != nil {
-		why = visible(minor.Error())
+		why = visible(clip(minor.Error()))
 	}
-	fmt.Fprintf(p.w, "GSS-API error %s: %s\n", doing, major.Error())
-	fmt.Fprintf(p.w, "GSS-API error %s: %s\n", doing, why)
+	fmt.Fprintf(&p.w, "GSS-API error %s: %s\n", doing, major.Error())
+	fmt.Fprintf(&p.w, "GSS-API error %s: %s\n", doing, why)
 }
 
 // dump prints 16 bytes a line. Like MIT's it ends with a line end of its own,
@@ -202,6 +207,7 @@ func (p *printer) statusLines(doing string, err error) {
 func (p *printer) dump(b []byte) {
 	const digits = "0123456789abcdef"
 	var line [3*16 + 1]byte
+	p.w.Grow((len(b)/16+1)*len(line) + 1)
 	for len(b) > 0 {
 		n := min(16, len(b))
 		out := line[:0]
@@ -211,9 +217,9 @@ func (p *printer) dump(b []byte) {
 		if b = b[n:]; n == 16 {
 			out = append(out, '\n')
 		}
-		_, _ = p.w.Write(out) // a bufio.Writer's errors stick
+		p.w.Write(out)
 	}
-	_ = p.w.WriteByte('\n')
+	p.w.WriteByte('\n')
 }
 
 // isText reports whether a message is shown as text. MIT's program looks at the
@@ -239,6 +245,17 @@ func isText(msg []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// maxWhy is the longest text of an error that is printed, in bytes: it can hold
+// what a peer chose.
+const maxWhy = 1 << 10
+
+func clip(why string) string {
+	if len(why) <= maxWhy {
+		return why
+	}
+	return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(why[:maxWhy], ""), len(why))
 }
 
 // visible makes text fit for one line of a terminal: what does not print is

@@ -28,14 +28,23 @@ type Config struct {
 	Import func(token []byte) (gss.Context, error)
 
 	MaxMessage int       // longest token, in bytes; [token.DefaultMaxLength] if zero
+	Memory     int64     // what the messages of all sessions may hold at once, in bytes; if zero [DefaultMemory], or four of the longest tokens
 	Output     io.Writer // the lines of MIT's gss-server; nil: none are made
 	Verbose    bool      // print every token, too
 }
 
+// DefaultMemory is what the messages of all sessions hold at once, in bytes, with
+// tokens no longer than a quarter of it. Messages below 4 KiB do not count: those
+// are served in any case. A session whose message finds no room ends, with a
+// [*token.BudgetError]. A quarter of the memory is for the tokens of peers that
+// have no context yet: they cannot use up what the others need.
+const DefaultMemory = 256 << 20
+
 // A Service serves the sign protocol. It is a [server.Service].
 type Service struct {
 	cfg    Config
-	frames token.Config
+	frames token.Config  // with the memory of peers not yet known
+	memory *token.Budget // of all
 	out    *printer
 }
 
@@ -49,7 +58,15 @@ func New(cfg Config) (*Service, error) {
 	if _, err := frames.NewConn(nil); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return &Service{cfg: cfg, frames: frames, out: newPrinter(cfg.Output)}, nil
+	if cfg.Memory < 0 {
+		return nil, fmt.Errorf("sign: %d bytes of memory", cfg.Memory)
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = max(DefaultMemory, 4*int64(cfg.MaxMessage)) // a message is held twice, and once more while its buffer grows
+	}
+	memory := token.NewBudget(cfg.Memory)
+	frames.Budget = memory.Part(cfg.Memory / 4)
+	return &Service{cfg: cfg, frames: frames, memory: memory, out: newPrinter(cfg.Output)}, nil
 }
 
 // Serve serves one session: nil when the client ended it as the protocol has
@@ -59,6 +76,7 @@ func (v *Service) Serve(ctx context.Context, s *server.Session) error {
 	if err != nil {
 		return err
 	}
+	defer conn.Release()
 	first, err := conn.ReadFrame()
 	if err == io.EOF {
 		return errors.New("connection closed before anything was sent")

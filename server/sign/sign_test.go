@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/sign"
@@ -430,4 +432,54 @@ func FuzzSession(f *testing.F) {
 			t.Errorf("session of version 2 ended well without NOOP: printed %q", printed)
 		}
 	})
+}
+
+// What a peer chose stands in errors: of a long text the beginning is printed
+// and logged, and its length.
+func TestLongErrors(t *testing.T) {
+	long := strings.Repeat("\xc3\xa9", 20_000)
+	var out, logged bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&logged)
+	svc, err := sign.New(sign.Config{Acceptor: new(fake), Output: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Service: svc, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := slices.Concat(greeting, raw(token.Context, long))
+	if err := srv.ServeConn(t.Context(), &stream{in: bytes.NewReader(sent)}); !errors.Is(err, gss.ErrFailure) {
+		t.Fatal(err)
+	}
+	const length = "... (40019 bytes)"
+	if got := out.String(); len(got) > 2000 || !strings.Contains(got, "no such principal: \u00e9\u00e9") || !strings.Contains(got, length) {
+		t.Errorf("printed %d bytes: %.100q...", len(got), got)
+	}
+	if got := logged.String(); len(got) > 6000 || !strings.Contains(got, "no such principal: ") || !strings.Contains(got, "bytes)") {
+		t.Errorf("logged %d bytes: %.100q...", len(got), got)
+	}
+}
+
+// Who asks for no authentication is refused, and the log has what would let him
+// in.
+func TestUnauthenticatedHint(t *testing.T) {
+	var logged bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&logged)
+	svc, err := sign.New(sign.Config{Acceptor: new(fake)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Service: svc, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.ServeConn(t.Context(), &stream{in: bytes.NewReader(end)}); err == nil {
+		t.Error("served")
+	}
+	if got := logged.String(); !strings.Contains(got, "hint=") || !strings.Contains(got, "--allow-unauthenticated") {
+		t.Errorf("logged %s", got)
+	}
 }

@@ -1,5 +1,3 @@
-// Package kcmtest runs KCM daemons for tests: one of its own that speaks as sssd's or as Heimdal's does, and Heimdal's where
-// that is installed. Both keep everything in memory and serve whoever can reach their socket.
 package kcmtest
 
 import (

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Whatever comes is written whole and in order, by however many at once.
+func TestQueueKeepsOrder(t *testing.T) {
+	const writers, events = 8, 500
+	var got bytes.Buffer
+	q := newQueue(&got, nil)
+	var work sync.WaitGroup
+	for w := range writers {
+		work.Go(func() {
+			for i := range events {
+				fmt.Fprintf(q, "%d %d\nsecond line of %d %d\n", w, i, w, i)
+			}
+		})
+	}
+	work.Wait()
+	q.flush(nil)
+	var next [writers]int
+	lines := strings.Split(got.String(), "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		var w, n int
+		if _, err := fmt.Sscanf(lines[i], "%d %d", &w, &n); err != nil {
+			t.Fatal(err)
+		}
+		if n != next[w] || lines[i+1] != "second line of "+lines[i] {
+			t.Fatalf("%q, %q after %d events of %d", lines[i], lines[i+1], next[w], w)
+		}
+		next[w]++
+	}
+	for w, n := range next {
+		if n != events {
+			t.Errorf("%d events of %d, want %d", n, w, events)
+		}
+	}
+}
+
+// When nobody reads, lines are dropped whole, in bounded memory and time; when
+// somebody does again, the loss stands where the lines would have been.
+func TestQueueSaysWhatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&logged)
+		r, w := io.Pipe()
+		q := newQueue(w, log)
+		event := []byte(strings.Repeat("x", 1<<20-1) + "\n")
+		fmt.Fprint(q, "first\n")
+		synctest.Wait() // it is being written
+		for range 20 {
+			if n, err := q.Write(event); n != len(event) || err != nil {
+				t.Errorf("Write: %d, %v", n, err)
+			}
+		}
+		if n := len(q.pending); n > outputRoom {
+			t.Errorf("%d bytes wait, want at most %d", n, outputRoom)
+		}
+		if !strings.Contains(logged.String(), "standard output is not read, dropping lines") {
+			t.Errorf("log:\n%s", logged.String())
+		}
+
+		read := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(r)
+			read <- string(all)
+		}()
+		synctest.Wait()
+		fmt.Fprint(q, "last\n")
+		q.flush(nil)
+		w.Close()
+		got := <-read
+		want := "first\n" + strings.Repeat(string(event), 8) + "... 12 lines lost\nlast\n"
+		if got != want {
+			t.Errorf("%d bytes, ending in %q, want %d", len(got), got[max(0, len(got)-60):], len(want))
+		}
+		if !strings.Contains(logged.String(), "lines=12") {
+			t.Errorf("log:\n%s", logged.String())
+		}
+		close(q.more) // its goroutine ends
+	})
+}
