@@ -76,6 +76,14 @@ func newQueue(w io.Writer, log *logrus.Logger) *queue {
 	return q
 }
 
+// Stat tells what is behind the queue: a terminal has colours.
+func (q *queue) Stat() (os.FileInfo, error) {
+	if f, ok := q.w.(*os.File); ok {
+		return f.Stat()
+	}
+	return nil, errors.ErrUnsupported
+}
+
 // Write queues an event.
 func (q *queue) Write(event []byte) (int, error) {
 	q.mu.Lock()
