@@ -27,7 +27,7 @@ const (
 
 // An Error says at which step a session failed. Its cause is a [*gss.Error] in
 // Initializing, Wrapping and Verifying where the mechanism found the fault or
-// the server said so; else a network error, an [*AnswerError], or
+// the server said so, a [*TooLongError] in Sending; else a network error, an [*AnswerError], or
 // [os.ErrDeadlineExceeded], [io.EOF] and package token's errors, wrapped.
 type Error struct {
 	Step Step
@@ -51,6 +51,16 @@ func (e *AnswerError) Error() string {
 		return "the server sent a context token instead of an answer: it refused the context"
 	}
 	return fmt.Sprintf("the server answered by a frame with %v, not %v", e.Got, e.Want)
+}
+
+// A TooLongError says that a message does not fit a frame: nothing of it was
+// sent. What wrapping adds counts.
+type TooLongError struct {
+	Length, Limit int // bytes, of the message and of the longest that fits
+}
+
+func (e *TooLongError) Error() string {
+	return fmt.Sprintf("the message has %d bytes, and the longest that fits a frame in this session has %d", e.Length, e.Limit)
 }
 
 var errClosed = fmt.Errorf("the session is closed: %w", net.ErrClosed)

@@ -22,6 +22,7 @@ type Session struct {
 
 	mu     sync.Mutex                       // held while a message is under way
 	failed error                            // what ended the session
+	limit  int                              // of a message's length; zero: not yet known
 	msg    []byte                           // being sent
 	fill   func(dst []byte) ([]byte, error) // appendMessage, made once
 }
@@ -57,11 +58,16 @@ func (s *Session) Sign(msg []byte) ([]byte, error) {
 }
 
 func (s *Session) exchange(msg []byte) (mic []byte, at Step, err error) {
+	if longest, err := s.longest(); err != nil {
+		return nil, Wrapping, err
+	} else if len(msg) > longest {
+		return nil, Sending, &TooLongError{len(msg), longest}
+	}
 	if err := s.raw.SetDeadline(time.Now().Add(s.cfg.Timeout)); err != nil {
 		return nil, Sending, err
 	}
 	if at, err := s.send(msg); err != nil {
-		if _, unsent := errors.AsType[*token.TooLongError](err); at == Sending && !unsent {
+		if at == Sending {
 			// What the server said before it closed tells more than that it did.
 			if frame, rerr := s.conn.ReadFrame(); rerr == nil && frame.Flags&token.Context != 0 {
 				return nil, Initializing, s.refusal(frame)
@@ -110,6 +116,33 @@ func (s *Session) refusal(frame token.Frame) error {
 		return e
 	}
 	return unexplained
+}
+
+// maxV1Frame is the longest data that version 1 has a length for: its first byte is
+// zero.
+const maxV1Frame = 1<<24 - 1
+
+// longest is the length of the longest message that fits a frame, once it is
+// wrapped where it is to be. The caller holds s.mu.
+func (s *Session) longest() (int, error) {
+	if s.limit > 0 {
+		return s.limit, nil
+	}
+	limit := s.cfg.MaxMessage
+	if limit == 0 {
+		limit = token.DefaultMaxLength
+	}
+	if s.cfg.Version == token.V1 {
+		limit = min(limit, maxV1Frame)
+	}
+	if !s.cfg.Unwrapped {
+		var err error
+		if limit, err = s.sec.WrapSizeLimit(limit, !s.cfg.Unencrypted); err != nil {
+			return 0, err
+		}
+	}
+	s.limit = limit
+	return limit, nil
 }
 
 func (s *Session) answerFlags() token.Flags {

@@ -111,13 +111,24 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	_, err = session.Sign(make([]byte, token.DefaultMaxLength))
-	if _, ok := errors.AsType[*token.TooLongError](err); !ok {
-		t.Errorf("a message that fits no frame: %v", err)
+	tooLong, ok := errors.AsType[*client.TooLongError](err)
+	if !ok || tooLong.Length != token.DefaultMaxLength || tooLong.Limit >= token.DefaultMaxLength {
+		t.Fatalf("a message that fits no frame: %v", err)
+	}
+	session.Close()
+	// The longest that is said to fit does, and one byte more does not.
+	session, err = client.Dial(t.Context(), cfg)
+	check(t, err)
+	if _, err := session.Sign(make([]byte, tooLong.Limit)); err != nil {
+		t.Errorf("the longest message: %v", err)
+	}
+	if _, err = session.Sign(make([]byte, tooLong.Limit+1)); err == nil {
+		t.Error("one byte more than the longest message went out")
 	}
 	session.Close()
 	server.Close()
-	if _, messages := server.Counts(); messages != 5 {
-		t.Errorf("server answered %d messages, want 5", messages)
+	if _, messages := server.Counts(); messages != 6 {
+		t.Errorf("server answered %d messages, want 6", messages)
 	}
 }
 

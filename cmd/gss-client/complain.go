@@ -89,6 +89,7 @@ func (o *options) carrierHint(err *client.Error) string {
 	}
 	_, noHost := errors.AsType[*net.DNSError](err)
 	_, tooLong := errors.AsType[*token.TooLongError](err)
+	_, unsent := errors.AsType[*client.TooLongError](err)
 	_, notContext := errors.AsType[*token.UnexpectedFrameError](err)
 	_, notAnswer := errors.AsType[*client.AnswerError](err)
 	switch {
@@ -98,8 +99,8 @@ func (o *options) carrierHint(err *client.Error) string {
 		return "check the host's spelling, and that DNS or /etc/hosts knows it"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return "is that a gss-server, and not busy with another client? --timeout gives it longer"
-	case tooLong && err.Step == client.Sending:
-		return "the server takes no longer message: send it in parts"
+	case unsent:
+		return "send it in parts"
 	case tooLong, notContext, errors.Is(err, token.ErrNoFlags):
 		return "is that a gss-server? what it sent is not of this protocol"
 	case o.v1 && errors.Is(err, io.EOF):

@@ -28,8 +28,6 @@ func (o *options) checkLoad(fs *pflag.FlagSet) error {
 		return usage(fmt.Sprintf("--rate %v: more than 0 messages a second", o.rate), "")
 	case fs.Changed("size") && (o.size < 1 || o.size > token.DefaultMaxLength):
 		return usage(fmt.Sprintf("--size %d: from 1 to %d bytes", o.size, token.DefaultMaxLength), "")
-	case o.mcount == 0:
-		return usage("-mcount 0: a load test sends messages", "")
 	}
 	// load.Config has zero for no bound.
 	if !fs.Changed("ccount") {

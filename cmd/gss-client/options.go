@@ -232,8 +232,9 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		return usage("-port 0: a port is a number from 1 to 65535", "")
 	case o.ccount < 1:
 		return usage(fmt.Sprintf("-ccount %d: at least 1", o.ccount), "")
-	case o.mcount < 0:
-		return usage(fmt.Sprintf("-mcount %d: at least 0", o.mcount), "")
+	case o.mcount < 1:
+		// MIT's client takes 0, and exits as if something had been verified.
+		return usage(fmt.Sprintf("-mcount %d: at least 1", o.mcount), "")
 	case o.timeout <= 0:
 		return usage(fmt.Sprintf("--timeout %v: more than 0, such as 10s", o.timeout), "")
 	case fs.Changed("pass") && o.password == "":
@@ -320,7 +321,7 @@ func (o *options) message() ([]byte, error) {
 		return nil, &failure{doing: "reading the message", err: err, hint: fileHint(err)}
 	}
 	if len(msg) > token.DefaultMaxLength {
-		return nil, &failure{doing: "reading the message", err: fmt.Errorf("%s is longer than %d bytes, the most that fits a frame", o.msg, token.DefaultMaxLength)}
+		return nil, &failure{doing: "reading the message", err: fmt.Errorf("%s is longer than %d bytes, and no frame holds more", o.msg, token.DefaultMaxLength), hint: "send it in parts"}
 	}
 	return msg, nil
 }

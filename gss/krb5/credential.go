@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"sync/atomic"
 	"time"
 
 	"github.com/countersign-go/countersign/gss"
@@ -67,7 +66,7 @@ type Credential struct {
 	keyed        ccache.Principal // whose keys those are: client, unless the KDC corrected the name
 	keyEtypes    []int32          // of keys to use, most wanted first
 	renewal      renewal
-	known        atomic.Pointer[knownTicket]
+	known        knownTickets
 }
 
 // AcquireCredential gets a credential (GSS_Acquire_cred). What it names must be
@@ -131,7 +130,7 @@ func (c *Credential) Name() gss.Name {
 // stay, with the tickets that were added meanwhile. Releasing twice does
 // nothing.
 func (c *Credential) Release() error {
-	c.known.Store(nil)
+	c.known.forget()
 	if !c.private {
 		return nil
 	}

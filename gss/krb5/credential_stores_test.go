@@ -289,5 +289,6 @@ func TestConcurrentFirstUse(t *testing.T) {
 	}
 	all.Wait()
 	s.realm.SetFaults(gsstest.Faults{})
+	s.advance(31 * time.Second)
 	s.mustInitiate(t, cred)
 }

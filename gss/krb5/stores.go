@@ -73,7 +73,7 @@ func profileError(err error) error {
 	if ce.Line > 0 {
 		where = fmt.Sprintf("line %d of %s", ce.Line, ce.File)
 	}
-	e.Hint = "mend " + where + ", or name another file in KRB5_CONFIG"
+	e.Hint = "mend " + where + ", or name another krb5.conf in KRB5_CONFIG"
 	if dir := os.Getenv("KRB5_CONFIG"); dir != "" && filepath.Clean(dir) == filepath.Dir(ce.File) {
 		e.Hint = fmt.Sprintf("KRB5_CONFIG names the directory %s, all of whose configuration files are read, %s among them: name one file", dir, ce.File)
 	}

@@ -19,27 +19,16 @@ import (
 // should not find it expired.
 const ticketMargin = 2 * time.Minute
 
-// A knownTicket is what an earlier call found, good for as long as the cache's
-// content is that same value.
-type knownTicket struct {
-	content *ccache.Cache
-	target  gss.Name
-	ticket  *ccache.Credential
-	until   time.Time // by the local clock
-}
-
-func (k *knownTicket) answers(content *ccache.Cache, target gss.Name, now time.Time) bool {
-	return k != nil && k.content == content && k.target == target && now.Before(k.until)
-}
-
 // serviceTicket finds the credential's ticket for the target, in its cache or
 // by asking the KDC, in which case the cache gets it too. The second result is
 // what to add to the local clock.
 func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache.Credential, time.Duration, error) {
 	c := i.cred
 	content, err := c.cache.store.Current()
-	if known := c.known.Load(); err == nil && known.answers(content, target, i.now()) {
-		return known.ticket, content.TimeOffset, nil
+	if err == nil {
+		if known := c.known.find(content, target, i.now()); known != nil {
+			return known, content.TimeOffset, nil
+		}
 	}
 	if content, err = c.refresh(ctx, i.kdc, content, err, i.now); err != nil {
 		return nil, 0, err
@@ -124,7 +113,7 @@ func (c *Credential) remember(content *ccache.Cache, target gss.Name, ticket *cc
 		until = next
 	}
 	if now.Before(until) {
-		c.known.Store(&knownTicket{content, target, ticket, until})
+		c.known.add(content, target, knownTicket{ticket, until})
 	}
 }
 
