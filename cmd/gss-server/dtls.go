@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 
@@ -45,7 +46,7 @@ func (o *options) checkDTLS(fs *pflag.FlagSet) error {
 }
 
 // listenDTLS opens the dtls listeners.
-func (o *options) listenDTLS(log *logrus.Logger) (servers []*dtls.Server, err error) {
+func (o *options) listenDTLS(out io.Writer, log *logrus.Logger) (servers []*dtls.Server, err error) {
 	if !o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
 		return nil, nil
 	}
@@ -61,7 +62,7 @@ func (o *options) listenDTLS(log *logrus.Logger) (servers []*dtls.Server, err er
 		log.Warn(warning)
 	}
 	var event func(dtls.Event)
-	if out := output(*o); out != nil {
+	if out != nil {
 		event = dtls.NewPrinter(out)
 		if show := event; !o.verbose {
 			event = func(e dtls.Event) {
