@@ -124,6 +124,10 @@ func (q *queue) run() {
 			q.warn(logrus.Fields{"lines": q.lost}, "standard output is read again, lines were lost")
 			q.lost = 0
 		}
+		if len(buf) == 0 { // it was woken twice, or nobody reads any more
+			q.mu.Unlock()
+			continue
+		}
 		q.writing = bytes.Count(buf, newline)
 		q.change()
 		q.mu.Unlock()
