@@ -44,13 +44,19 @@ func openOutput(ctx context.Context, opts options, log *logrus.Logger) (out io.W
 		}
 	}
 	signal.Ignore(syscall.SIGPIPE) // or the first line that nobody reads would end the program
-	q := newQueue(os.Stdout, log)
+	q := stdout{newQueue(os.Stdout, log)}
 	graceOver := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		time.AfterFunc(opts.server.Grace, func() { close(graceOver) })
 	})
 	return q, func() { q.flush(graceOver) }
 }
+
+// stdout is the queue of standard output. Who prints in colour on a terminal asks
+// it what it is.
+type stdout struct{ *queue }
+
+func (stdout) Stat() (os.FileInfo, error) { return os.Stdout.Stat() }
 
 // A queue stands between the sessions and standard output, which may be read
 // slowly or not at all: one goroutine writes, and what finds no room is dropped
@@ -125,6 +131,10 @@ func (q *queue) run() {
 			buf = fmt.Appendf(buf, "... %d lines lost\n", q.lost)
 			q.warn(logrus.Fields{"lines": q.lost}, "standard output is read again, lines were lost")
 			q.lost = 0
+		}
+		if len(buf) == 0 { // it was woken twice, or nobody reads any more
+			q.mu.Unlock()
+			continue
 		}
 		q.writing = bytes.Count(buf, newline)
 		q.change()
