@@ -4,7 +4,6 @@
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 FUZZTIME ?= 30s
-BENCH    ?= .
 
 GO       ?= go
 INSTALL  ?= install
@@ -32,8 +31,8 @@ race: toolchain ## the Go tests under the race detector (needs a C compiler)
 fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: toolchain ## the benchmarks named by BENCH (all)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: toolchain ## measure beside MIT's library and server (QUICK=1: one short round)
+	$(GO) run ./testdata/bench $(if $(QUICK),-quick)
 
 lint: toolchain ## gofmt, vet, staticcheck, govulncheck
 	@.ci/lint

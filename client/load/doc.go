@@ -9,6 +9,6 @@
 // has come (a closed loop): a server that stalls is then sent less, and what
 // waiting callers would have suffered does not show. With a rate messages have
 // their times on a schedule, whatever the server does, and latency counts from
-// those times (an open loop). Go's timers fire up to a millisecond late, and that
-// counts, too: below that the closed loop tells more.
+// those times (an open loop). On Linux messages leave on the kernel's timers;
+// elsewhere Go's may be a millisecond late, and that counts, too.
 package load

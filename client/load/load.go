@@ -91,6 +91,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		defer time.AfterFunc(startWithin, r.start).Stop()
 	}
 	defer context.AfterFunc(ctx, r.stop)()
+	defer r.stop()
 
 	var workers, reporter sync.WaitGroup
 	if cfg.Progress != nil {
@@ -186,8 +187,11 @@ func (r *run) isOver() bool {
 
 // work makes one session after the other until none is left to make.
 func (r *run) work(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	p := &pauser{timer: time.NewTimer(0), over: r.over}
+	defer p.timer.Stop()
+	if r.cfg.Rate > 0 {
+		p.alarm = newAlarm(r.over)
+	}
 	arrive := sync.OnceFunc(r.arrive)
 	defer arrive()
 	pause := firstPause
@@ -195,19 +199,19 @@ func (r *run) work(ctx context.Context) {
 		if n := r.dialled.Add(1); r.cfg.Connections > 0 && n > int64(r.cfg.Connections) {
 			return
 		}
-		err := r.session(ctx, timer, arrive)
+		err := r.session(ctx, p, arrive)
 		if err == nil || ctx.Err() != nil {
 			pause = firstPause
 			continue
 		}
 		r.failures.add(err)
-		r.wait(timer, time.Now().Add(pause))
+		p.wait(time.Now().Add(pause))
 		pause = min(2*pause, lastPause)
 	}
 }
 
 // session is one connection with its messages.
-func (r *run) session(ctx context.Context, timer *time.Timer, arrive func()) error {
+func (r *run) session(ctx context.Context, p *pauser, arrive func()) error {
 	dialled := time.Now()
 	session, err := client.Dial(ctx, r.cfg.Client)
 	arrive()
@@ -223,7 +227,7 @@ func (r *run) session(ctx context.Context, timer *time.Timer, arrive func()) err
 	case <-r.over:
 		return nil
 	}
-	due, ok := r.nextSlot(timer)
+	due, ok := r.nextSlot(p)
 	if !ok {
 		return nil
 	}
@@ -236,7 +240,7 @@ func (r *run) session(ctx context.Context, timer *time.Timer, arrive func()) err
 		if n == r.cfg.Messages {
 			return nil
 		}
-		if due, ok = r.nextSlot(timer); !ok {
+		if due, ok = r.nextSlot(p); !ok {
 			return nil
 		}
 	}
@@ -244,7 +248,7 @@ func (r *run) session(ctx context.Context, timer *time.Timer, arrive func()) err
 
 // nextSlot waits for the time of the next message, which is now unless there
 // is a rate, and gives it. It is false when no message is to be begun.
-func (r *run) nextSlot(timer *time.Timer) (due time.Time, ok bool) {
+func (r *run) nextSlot(p *pauser) (due time.Time, ok bool) {
 	if r.isOver() {
 		return time.Time{}, false
 	}
@@ -252,7 +256,7 @@ func (r *run) nextSlot(timer *time.Timer) (due time.Time, ok bool) {
 		return time.Now(), true
 	}
 	due = r.dueAt(r.slots.Add(1) - 1)
-	return due, r.wait(timer, due)
+	return due, p.wait(due)
 }
 
 // dueAt is the time of the nth message on the schedule.
@@ -260,17 +264,27 @@ func (r *run) dueAt(n int64) time.Time {
 	return r.begin.Add(time.Duration(float64(n) / r.cfg.Rate * float64(time.Second)))
 }
 
+// A pauser waits for one worker.
+type pauser struct {
+	timer *time.Timer
+	alarm *alarm // nil: the timer will do
+	over  <-chan struct{}
+}
+
 // wait waits until a time; false if the run is over before.
-func (r *run) wait(timer *time.Timer, until time.Time) bool {
+func (p *pauser) wait(until time.Time) bool {
 	d := time.Until(until)
 	if d <= 0 {
 		return true
 	}
-	timer.Reset(d)
+	if p.alarm != nil {
+		return p.alarm.wait(d)
+	}
+	p.timer.Reset(d)
 	select {
-	case <-timer.C:
+	case <-p.timer.C:
 		return true
-	case <-r.over:
+	case <-p.over:
 		return false
 	}
 }

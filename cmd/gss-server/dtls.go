@@ -46,7 +46,7 @@ func (o *options) checkDTLS(fs *pflag.FlagSet) error {
 }
 
 // listenDTLS opens the dtls listeners.
-func (o *options) listenDTLS(out io.Writer, log *logrus.Logger) (servers []*dtls.Server, err error) {
+func (o *options) listenDTLS(log *logrus.Logger, out io.Writer) (servers []*dtls.Server, err error) {
 	if !o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
 		return nil, nil
 	}

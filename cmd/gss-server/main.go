@@ -141,7 +141,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		listeners = append(listeners, &served)
 	}
-	datagrams, err := opts.listenDTLS(out, log)
+	datagrams, err := opts.listenDTLS(log, out)
 	if err != nil {
 		return err
 	}

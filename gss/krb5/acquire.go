@@ -79,9 +79,7 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 		name, stores = c.cache.Name(), []*ccache.Store{c.cache.store}
 	} else {
 		var err error
-		if name, err = defaultCacheName(c.profile); err != nil {
-			return err
-		}
+		name = defaultCacheName(c.profile)
 		if stores, err = c.profile.caches().Collection(name); err != nil {
 			return cacheError(err)
 		}
@@ -208,7 +206,7 @@ func (c *Credential) acquireByPassword(ctx context.Context, kc *kdc.Client, clie
 func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password kdc.Secret) error {
 	tgt, err := kc.AS(ctx, kdcPrincipal(c.client), password, kdc.ASOptions{})
 	if err != nil {
-		return kdcError(err)
+		return c.profile.kdcError(err)
 	}
 	c.client = ccachePrincipal(tgt.Client)
 	err = c.cache.store.Replace(&ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})

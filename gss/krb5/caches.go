@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // A Cache is a credential cache: the tickets of one client. It is safe for
@@ -65,12 +66,11 @@ func NewMemoryCache() *Cache { return &Cache{store: ccache.NewMemory()} }
 func (c *Cache) Name() string { return c.store.Name() }
 
 // defaultCacheName is what KRB5CCNAME or default_ccache_name says.
-func defaultCacheName(profile *Profile) (string, error) {
-	name, err := ccache.DefaultName(os.Getenv("KRB5CCNAME"), profile.settings.DefaultCCacheName)
-	if err != nil {
-		return "", cacheError(err)
+func defaultCacheName(profile *Profile) string {
+	if name := os.Getenv("KRB5CCNAME"); name != "" {
+		return name
 	}
-	return name, nil
+	return profile.settings.DefaultCCacheName
 }
 
 func cacheError(err error) error {
@@ -83,6 +83,8 @@ func cacheError(err error) error {
 		e.Hint = "run as the cache's owner, or name a cache of your own in KRB5CCNAME"
 	case errors.Is(err, ccache.ErrNoKCM):
 		e.Hint = "start the KCM daemon (sssd-kcm or heimdal-kcm), or name another cache in KRB5CCNAME"
+	case errors.Is(err, localfile.ErrNotRegular):
+		e.Hint = "name a file in KRB5CCNAME; a directory of caches is written DIR:/path"
 	case errors.Is(err, ccache.ErrFormat), errors.Is(err, ccache.ErrVersion):
 		e.Hint = "the cache is damaged: kdestroy, then kinit"
 	}

@@ -198,7 +198,7 @@ func TestCredentialErrors(t *testing.T) {
 
 	empty, err := ccache.Resolver{}.Open(filepath.Join(dir, "empty"))
 	must(t, err)
-	must(t, empty.Initialize(ccache.Principal{Realm: "TEST.EXAMPLE", Components: []string{"alice"}, NameType: 1}))
+	must(t, empty.Replace(&ccache.Cache{Default: ccache.Principal{Realm: "TEST.EXAMPLE", Components: []string{"alice"}, NameType: 1}}))
 	_, err = s.tryAcquire(t, krb5.CredentialConfig{Cache: open(empty.Name())})
 	wantError(t, err, gss.ErrNoCred, 39756044, "Credential cache is empty", "kinit")
 

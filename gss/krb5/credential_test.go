@@ -182,6 +182,7 @@ func TestClientKeytab(t *testing.T) {
 		t.Errorf("with expired tickets and no KDC: %v", err)
 	}
 	s.realm.SetFaults(gsstest.Faults{})
+	s.advance(31 * time.Second)
 	s.mustInitiate(t, cred)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -212,6 +213,41 @@ func TestClientKeytabAfterCache(t *testing.T) {
 	if as, _ := requests(s, &last); as == 0 {
 		t.Error("an expired cache: nothing asked")
 	}
+}
+
+// A KDC that did not help is left alone for half a minute by everybody who has no
+// living ticket.
+func TestClientKeytabFailure(t *testing.T) {
+	s := newTimed(t)
+	cache, err := krb5.OpenCache(filepath.Join(t.TempDir(), "cc"))
+	must(t, err)
+	cred := s.acquire(t, krb5.CredentialConfig{ClientKeytab: s.keys(t, "alice"), Cache: cache})
+	s.advance(48 * time.Hour)
+	s.realm.SetFaults(gsstest.Faults{ErrorCode: 60})
+	var last gsstest.Stats
+	requests(s, &last)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := s.initiate(t, cred); err == nil {
+				t.Error("a context without a ticket")
+			}
+		})
+	}
+	all.Wait()
+	first, err := s.initiate(t, cred)
+	if first != nil || err == nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if as, _ := requests(s, &last); as != 1 {
+		t.Errorf("nine callers made %d AS requests", as)
+	}
+	s.realm.SetFaults(gsstest.Faults{})
+	if _, again := s.initiate(t, cred); again == nil || again.Error() != err.Error() {
+		t.Errorf("soon after: %v, not %v", again, err)
+	}
+	s.advance(30 * time.Second)
+	s.mustInitiate(t, cred)
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

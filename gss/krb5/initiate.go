@@ -261,8 +261,14 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 	e.Remote = true
 	e.Err = &ke
 	if ke.ErrorCode == kmsg.APErrSkew {
-		ahead := ke.STime.Sub(h.ctime).Round(time.Second)
-		e.Err = fmt.Errorf("%w: the service's clock is %s ahead of this one", &ke, ahead)
+		ahead, where := ke.STime.Sub(h.ctime).Round(time.Second), "ahead of"
+		if ahead < 0 {
+			where = "behind"
+		}
+		e.Err = fmt.Errorf("%w: the service's clock is %s %s this one", &ke, ahead.Abs(), where)
+	}
+	if ke.ErrorCode == kmsg.ErrGeneric && ke.EText == "" {
+		e.Hint = "the service's log tells why"
 	}
 	return e
 }

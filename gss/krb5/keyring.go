@@ -123,7 +123,7 @@ func noKeyError(cred *Credential, kt *keytab.Keytab, refused []*serviceKey) erro
 		Minor: minorKeytabNotFound,
 		Mech:  gss.MechKrb5,
 		Err:   fmt.Errorf("No key table entry found matching %s in keytab %s (%s)", cred.acceptorText(), cred.keytab.name, have),
-		Hint:  fmt.Sprintf("add the key: kadmin -q 'ktadd -k %s %s'", strings.TrimPrefix(cred.keytab.name, "FILE:"), cred.acceptorText()),
+		Hint:  cred.profile.unconfigured(cred.service.ktadd(strings.TrimPrefix(cred.keytab.name, "FILE:"))),
 	}
 }
 

@@ -32,19 +32,38 @@ func claimedName(n kmsg.PrincipalName, realm string) string {
 	return strings.ToValidUTF8(text[:maxClaimedName], "") + "…"
 }
 
-func badName(text string, err error) error {
+func badName(text string, err error) *gss.Error {
 	return &gss.Error{Major: gss.ErrBadName, Minor: minorBadName, Mech: gss.MechKrb5, Err: fmt.Errorf("%q: %w", text, err)}
 }
 
 var errCredentialUsage = errors.New("The given credential's usage does not match the requested usage")
 
-// splitHostbased takes "service@host" or "service" apart.
+// splitHostbased takes "service@host" or "service" apart. A slash makes it the
+// principal of a service, which as a host-based name would stand for a service that
+// nobody has.
 func splitHostbased(text string) (service, host string, err error) {
 	service, host, at := strings.Cut(text, "@")
-	if service == "" || at && host == "" || strings.ContainsAny(text, "\x00\n\r\t ") || strings.Contains(host, "@") {
-		return "", "", badName(text, errors.New("a host-based service is written service@host"))
+	if service == "" || at && host == "" || strings.ContainsAny(text, "\x00\n\r\t /") || strings.Contains(host, "@") {
+		e := badName(text, errors.New("a host-based service is written service@host"))
+		e.Hint = hostbasedHint(service, host)
+		return "", "", e
 	}
 	return service, host, nil
+}
+
+// hostbasedHint says how the name was probably meant.
+func hostbasedHint(service, host string) string {
+	first, instance, slash := strings.Cut(service, "/")
+	bare, _, realm := strings.Cut(host, "@")
+	switch {
+	case slash && first != "" && instance != "" && !strings.Contains(instance, "/"):
+		return fmt.Sprintf("write %s@%s: the realm follows from the host's name", first, instance)
+	case realm && service != "" && bare != "":
+		return fmt.Sprintf("write %s@%s: the realm follows from the host's name", service, bare)
+	case !slash && service != "" && host == "":
+		return fmt.Sprintf("write %[1]s@ and the host's name, or %[1]s alone", service)
+	}
+	return ""
 }
 
 // canonicalHosts gives the names under which the host is asked for, at least
@@ -112,7 +131,7 @@ func clientPrincipal(profile *Profile, name gss.Name) (ccache.Principal, error) 
 			Minor: minorNoDefaultRealm,
 			Mech:  gss.MechKrb5,
 			Err:   fmt.Errorf("Configuration file does not specify default realm, and %q has none", name),
-			Hint:  "write the name with its realm, or set default_realm in krb5.conf",
+			Hint:  profile.unconfigured("write the name with its realm, or set default_realm in krb5.conf"),
 		}
 	}
 	return p, nil

@@ -43,8 +43,22 @@ type renewal struct {
 	turn  chan struct{} // holds a value while somebody is at it
 	retry atomic.Int64  // Unix time in nanoseconds
 
-	failures atomic.Int64 // of those who had no living ticket
-	failure  error        // the last of these; only for whose turn it is
+	failed atomic.Pointer[failedAcquisition] // of who had no living ticket; nil after a success
+}
+
+// A failedAcquisition is what the KDC's answer, or silence, left to say until the
+// next attempt is due.
+type failedAcquisition struct {
+	err   error
+	again time.Time
+}
+
+// failure is the error of an attempt that is too recent to be repeated.
+func (r *renewal) failure(now time.Time) error {
+	if f := r.failed.Load(); f != nil && now.Before(f.again) {
+		return f.err
+	}
+	return nil
 }
 
 func (r *renewal) start() chan struct{} {
@@ -80,8 +94,10 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 		return content, err
 	}
 	turn := c.renewal.start()
-	failures := c.renewal.failures.Load()
 	if what == acquire {
+		if err := c.renewal.failure(clock()); err != nil {
+			return nil, err
+		}
 		select {
 		case turn <- struct{}{}:
 		case <-ctx.Done():
@@ -105,19 +121,28 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 		return content, err
 	}
 	if what == acquire {
-		if c.renewal.failures.Load() != failures {
-			return nil, c.renewal.failure // who waited for another's failure need not repeat it
+		if err := c.renewal.failure(clock()); err != nil {
+			return nil, err // who waited for another's failure need not repeat it
 		}
-		content, err := c.acquireByKeytab(ctx, kc)
-		if err != nil && ctx.Err() == nil {
-			c.renewal.failure = err
-			c.renewal.failures.Add(1)
-		}
-		return content, err
+		return c.acquireAnew(ctx, kc, clock)
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	return c.prolong(ctx, kc, content, what, clock), nil
+}
+
+// acquireAnew gets tickets where there is none that lives. A KDC's refusal or
+// silence is remembered for as long as a failed renewal is: with a dead KDC every
+// caller would else wait, one after the other, for as long as it takes to find out.
+func (c *Credential) acquireAnew(ctx context.Context, kc *kdc.Client, clock func() time.Time) (*ccache.Cache, error) {
+	content, err := c.acquireByKeytab(ctx, kc)
+	switch {
+	case err == nil:
+		c.renewal.failed.Store(nil)
+	case ctx.Err() == nil: // the caller's own deadline says nothing of the KDC
+		c.renewal.failed.Store(&failedAcquisition{err, clock().Add(retryAfter)})
+	}
+	return content, err
 }
 
 // remedy looks at a cache's content, or at why it could not be read.
@@ -255,7 +280,7 @@ func (c *Credential) acquireByKeytab(ctx context.Context, kc *kdc.Client) (*ccac
 	}
 	tgt, err := kc.AS(ctx, kdcPrincipal(c.keyed), kdc.Keys(keys...), kdc.ASOptions{})
 	if err != nil {
-		e := kdcError(err).(*gss.Error)
+		e := c.profile.kdcError(err).(*gss.Error)
 		if errors.Is(err, &kdc.Error{Code: int32(kmsg.KDCErrPreauthFailed)}) {
 			e.Hint = fmt.Sprintf("the key in %s is not the KDC's any more: bring it up to date with ktadd", c.clientKeytab.Name())
 		}

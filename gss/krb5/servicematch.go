@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,18 @@ func (c *Credential) accepts(realm string, components []string) bool {
 
 // acceptorText names whom the credential accepts for, in messages.
 func (c *Credential) acceptorText() string { return c.service.text }
+
+// ktadd says how to get a key to accept with into the keytab.
+func (m *serviceMatch) ktadd(keytab string) string {
+	add := func(principal string) string { return fmt.Sprintf("kadmin -q 'ktadd -k %s %s'", keytab, principal) }
+	switch {
+	case m.exact == nil && m.service == "":
+		return "add a service's key: " + add("host/HOST")
+	case m.exact == nil && m.hosts == nil:
+		return "add the key of " + m.service + " on this host, by its full name: " + add(m.service+"/HOST")
+	}
+	return "add the key: " + add(strings.TrimSuffix(m.text, "@"))
+}
 
 // serviceMatch is the acceptor's name as a pattern over keytab entries.
 type serviceMatch struct {

@@ -2,12 +2,15 @@ package krb5
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/keytab"
 	"github.com/countersign-go/countersign/gss/krb5/internal/krb5conf"
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // A Profile is what krb5.conf says. It never changes and is safe for
@@ -15,6 +18,7 @@ import (
 type Profile struct {
 	conf     *krb5conf.Profile
 	settings krb5conf.Settings
+	absent   string // where no file was found, if so: a clause for hints
 }
 
 // ReadProfile reads configuration files, of which an earlier one has precedence
@@ -39,14 +43,39 @@ func ReadProfile(files ...string) (*Profile, error) {
 	if err != nil {
 		return nil, profileError(err)
 	}
-	return &Profile{conf: conf, settings: settings}, nil
+	p := &Profile{conf: conf, settings: settings}
+	if len(files) == 0 && conf.Empty() {
+		p.absent = "no configuration was found: there is no krb5.conf in /etc"
+		if env, ok := os.LookupEnv("KRB5_CONFIG"); ok {
+			p.absent = fmt.Sprintf("no configuration was found: KRB5_CONFIG names %q, where there is none to read", env)
+		}
+	}
+	return p, nil
+}
+
+// unconfigured puts before a hint that there is no configuration at all, where that is
+// so: what fails then may fail for that alone.
+func (p *Profile) unconfigured(hint string) string {
+	if p.absent == "" {
+		return hint
+	}
+	return p.absent + "; else " + hint
 }
 
 func profileError(err error) error {
 	e := &gss.Error{Major: gss.ErrFailure, Mech: gss.MechKrb5, Err: err}
-	if ce, ok := errors.AsType[*krb5conf.Error](err); ok {
-		e.Minor = ce.Minor()
-		e.Hint = "mend that line of krb5.conf, or name another file in KRB5_CONFIG"
+	ce, ok := errors.AsType[*krb5conf.Error](err)
+	if !ok {
+		return e
+	}
+	e.Minor = ce.Minor()
+	where := ce.File
+	if ce.Line > 0 {
+		where = fmt.Sprintf("line %d of %s", ce.Line, ce.File)
+	}
+	e.Hint = "mend " + where + ", or name another file in KRB5_CONFIG"
+	if dir := os.Getenv("KRB5_CONFIG"); dir != "" && filepath.Clean(dir) == filepath.Dir(ce.File) {
+		e.Hint = fmt.Sprintf("KRB5_CONFIG names the directory %s, all of whose configuration files are read, %s among them: name one file", dir, ce.File)
 	}
 	return e
 }
@@ -128,6 +157,10 @@ func keytabError(err error) error {
 		e.Hint = "name the keytab with -keytab or KRB5_KTNAME, or make it: kadmin -q 'ktadd -k FILE PRINCIPAL'"
 	case errors.Is(err, fs.ErrPermission):
 		e.Hint = "run as the user who may read the keytab, or give that user access to it"
+	case errors.Is(err, keytab.ErrType):
+		e.Hint = "a keytab is a file here: write FILE:/path or /path"
+	case errors.Is(err, localfile.ErrNotRegular):
+		e.Hint = "name the keytab file itself, such as /etc/krb5.keytab"
 	case errors.Is(err, keytab.ErrFormat), errors.Is(err, keytab.ErrVersion):
 		e.Hint = "the file is no keytab or is damaged: see what klist -k says of it, and make it anew with ktadd"
 	}

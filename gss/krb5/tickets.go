@@ -194,7 +194,7 @@ func (i *Initiator) askKDC(ctx context.Context, tgt kdc.Ticket, servers []kdc.Pr
 			break
 		}
 	}
-	return kdc.Ticket{}, kdc.Principal{}, kdcError(err)
+	return kdc.Ticket{}, kdc.Principal{}, i.cred.profile.kdcError(err)
 }
 
 // newKDCClient makes a KDC client that asks for the enctypes that krb5.conf
@@ -236,6 +236,15 @@ func kdcError(err error) error {
 		e.Hint = hints[kmsg.KDCErrPreauthFailed]
 	} else if ke, ok := errors.AsType[*kdc.Error](err); ok {
 		e.Hint = hints[kmsg.ErrorCode(ke.Code)]
+	}
+	return e
+}
+
+// kdcError is the function of that name, with a word about a profile of no file.
+func (p *Profile) kdcError(err error) error {
+	e := kdcError(err).(*gss.Error)
+	if _, ok := errors.AsType[*kdc.NoKDCError](err); ok {
+		e.Hint = p.unconfigured(e.Hint)
 	}
 	return e
 }

@@ -78,7 +78,9 @@ func (p *Profile) realmPath(client, server string) []string {
 	return path
 }
 
-// parents gives a realm and those above it: A.B.C, B.C, C.
+// parents gives a realm and those above it: A.B.C, B.C, C. The path that this
+// module's client walks leaves the last out, see package kdc; here the rule has to
+// be that of MIT's acceptors.
 func parents(realm string) []string {
 	all := []string{realm}
 	for {

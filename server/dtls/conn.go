@@ -35,6 +35,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	stage    stage
+	over     chan struct{} // closed when the handshake is
 	deadline time.Time
 	closed   bool
 }
@@ -48,13 +49,17 @@ const (
 	shaken
 )
 
+// finishTime bounds what is waited for a handshake that has only to send its
+// last messages.
+const finishTime = time.Second
+
 // silent keeps pion/dtls from logging on its own.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 
 // newConn makes a peer for a hello with a good cookie. Its handshake counts
 // as begun.
 func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, error) {
-	c := &conn{peer: r.newPeer(from, h, s)}
+	c := &conn{peer: r.newPeer(from, h, s), over: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.failed = c.fail
 	options := []pion.ServerOption{
@@ -138,6 +143,7 @@ func (c *conn) handshake() error {
 	c.mu.Lock()
 	c.stage = shaken
 	c.mu.Unlock()
+	close(c.over)
 	c.router.pending.end(c.addr.Addr())
 	if err == nil {
 		c.established.Store(true)
@@ -223,7 +229,15 @@ func (c *conn) Close() error {
 	if stage == fresh { // there will be no handshake
 		c.router.pending.end(c.addr.Addr())
 	}
-	if stage != shaken {
+	switch {
+	case stage == shaking && c.finishing.Load():
+		// The client has its keys, or will in a moment: only an encrypted
+		// alert is one to it, and that pion/dtls sends when it is done.
+		select {
+		case <-c.over:
+		case <-time.After(finishTime):
+		}
+	case stage != shaken:
 		c.alert(alert.Warning, alert.CloseNotify)
 	}
 	c.cancel(net.ErrClosed)

@@ -89,7 +89,7 @@ func NewPrinter(w io.Writer) func(Event) {
 }
 
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
+	f, ok := w.(interface{ Stat() (os.FileInfo, error) }) // a file, or what stands before one
 	if !ok {
 		return false
 	}

@@ -55,6 +55,7 @@ type peer struct {
 	queue  *packetio.Buffer
 
 	established atomic.Bool
+	finishing   atomic.Bool // the client's Finished was read, the server's goes out or is out
 	muted       atomic.Bool // nothing may be sent any more
 	failed      func(error) // ends the handshake
 
@@ -145,6 +146,8 @@ func (p *peer) recordOpened(typ byte, sealed, record []byte) {
 		if typ == typeHandshake && !p.established.Load() {
 			p.failed(errWrongKey)
 		}
+	case typ == typeHandshake:
+		p.finishing.Store(true)
 	case typ == typeAlert && len(record) == recordHeader+2 && alert.Level(record[recordHeader]) == alert.Fatal:
 		p.mu.Lock()
 		p.theirEnd, p.gotAlert = alert.Description(record[recordHeader+1]), true

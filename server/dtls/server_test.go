@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	pion "github.com/pion/dtls/v3"
 	"github.com/sirupsen/logrus"
 )
 
@@ -157,11 +158,15 @@ func TestCloseIsTold(t *testing.T) {
 		}
 	}
 
-	peers := []interface{ Read([]byte) (int, error) }{dial(t, s.Addr()), dial(t, s.Addr()), dial(t, s.Addr())}
+	// The last of them has just got the server's Finished.
+	peers := []*pion.Conn{dial(t, s.Addr()), dial(t, s.Addr()), dial(t, s.Addr())}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range peers {
+		if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := p.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("peer %d was not told: %v", i, err)
 		}

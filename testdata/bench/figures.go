@@ -29,6 +29,16 @@ func newFigures() *figures { return &figures{values: make(map[key][]float64)} }
 
 func (f *figures) add(k key, v float64) { f.values[k] = append(f.values[k], v) }
 
+// replace puts other figures over f's. Both sides of a ratio come from one run.
+func (f *figures) replace(by *figures) {
+	maps.Copy(f.values, by.values)
+	for _, line := range by.head {
+		if !slices.Contains(f.head, line) {
+			f.head = append(f.head, line)
+		}
+	}
+}
+
 // median of what was measured; 0 when nothing was.
 func (f *figures) median(k key) float64 {
 	v := slices.Sorted(slices.Values(f.values[k]))

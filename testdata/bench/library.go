@@ -99,7 +99,7 @@ func (b *bench) library() error {
 		defer r.close()
 		realms[e] = r
 	}
-	rounds := b.rounds(7)
+	rounds := b.rounds(5)
 	for round := range rounds {
 		for _, e := range enctypes {
 			progress("library, enctype %d, round %d of %d", e, round+1, rounds)

@@ -5,7 +5,7 @@
 //	go run ./testdata/bench             everything, some eight minutes
 //	go run ./testdata/bench -quick      one short round: that it works
 //	go run ./testdata/bench -write      and put the figures, the table and the plots into the tree
-//	go run ./testdata/bench -from testdata/bench/raw/run.txt -write     the same of figures measured before
+//	go run ./testdata/bench -from testdata/bench/raw/run.txt -only '' -write     the same of figures measured before
 //
 // It needs Linux, a C compiler and MIT's development files (libkrb5-dev) for
 // the library's side, Debian's krb5-gss-samples for the programs'; what is
@@ -34,8 +34,9 @@ func main() {
 func run() (err error) {
 	quick := flag.Bool("quick", false, "one short round")
 	write := flag.Bool("write", false, "write raw figures, table and plots into the tree")
-	from := flag.String("from", "", "take the figures from this file instead of measuring")
-	only := flag.String("only", "library,server,plots", "what to measure")
+	from := flag.String("from", "", "begin with the figures of this file")
+	only := flag.String("only", "library,server,plots", "what to measure; empty: nothing")
+	most := flag.Int("rounds", 5, "measure everything so often at most")
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
 
@@ -56,8 +57,13 @@ func run() (err error) {
 		if err := figures.read(*from); err != nil {
 			return err
 		}
-	} else if err := measure(figures, *only, *core, *quick); err != nil {
-		return err
+	}
+	if *only != "" {
+		measured := newFigures()
+		if err := measure(measured, *only, *core, *most, *quick); err != nil {
+			return err
+		}
+		figures.replace(measured)
 	}
 	table := figures.table()
 	fmt.Print(table)
@@ -73,17 +79,18 @@ type bench struct {
 	dir     string // for what is built and written meanwhile
 	core    int
 	quick   bool
+	most    int  // rounds
 	mit     bool // the C library can be linked
 }
 
-func measure(f *figures, only string, core int, quick bool) (err error) {
+func measure(f *figures, only string, core, most int, quick bool) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{figures: f, dir: dir, core: core, quick: quick}
-	f.head = append(machine(), "go run ./testdata/bench -only "+only)
+	b := &bench{figures: f, dir: dir, core: core, most: most, quick: quick}
+	f.head = append(machine(), fmt.Sprintf("%s: medians of up to %d rounds", only, most))
 	for _, section := range strings.Split(only, ",") {
 		switch section {
 		case "library":
@@ -107,7 +114,7 @@ func (b *bench) rounds(n int) int {
 	if b.quick {
 		return 1
 	}
-	return n
+	return min(n, b.most)
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }

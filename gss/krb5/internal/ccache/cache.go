@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // A Principal is a name in a realm. Its type says how the name was meant and takes no part in comparison (RFC 4120, 6.2).
@@ -22,12 +23,7 @@ func (p Principal) Equal(q Principal) bool {
 
 // String writes the principal as MIT's krb5_unparse_name does, separators in its parts quoted.
 func (p Principal) String() string {
-	quote := strings.NewReplacer(`\`, `\\`, "/", `\/`, "@", `\@`, "\n", `\n`, "\t", `\t`, "\b", `\b`, "\x00", `\0`)
-	quoted := make([]string, len(p.Components))
-	for i, c := range p.Components {
-		quoted[i] = quote.Replace(c)
-	}
-	return strings.Join(quoted, "/") + "@" + quote.Replace(p.Realm)
+	return kmsg.Unparse(kmsg.PrincipalName{Components: p.Components}, p.Realm)
 }
 
 // TypedData is a host address (RFC 4120, 5.2.5) or an element of authorization data (5.2.6).

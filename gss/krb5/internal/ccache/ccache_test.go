@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -278,27 +277,6 @@ func TestNoKeyIsPrinted(t *testing.T) {
 			if strings.Contains(text, secret) {
 				t.Errorf("%q shows the key", text)
 			}
-		}
-	}
-}
-
-func TestDefaultName(t *testing.T) {
-	t.Setenv("TMPDIR", "/scratch")
-	uid := strconv.Itoa(os.Getuid())
-	for _, test := range []struct{ env, configured, want string }{
-		{"KCM:", "FILE:/x", "KCM:"},
-		{"FILE:/%{uid}", "", "FILE:/%{uid}"},
-		{"", "DIR:%{TEMP}/cc_%{uid}%{null}x", "DIR:/scratch/cc_" + uid + "x"},
-		{"", "FILE:/100%/%{euid}", "FILE:/100%/" + strconv.Itoa(os.Geteuid())},
-		{"", "", "FILE:/tmp/krb5cc_" + uid},
-	} {
-		if got, err := DefaultName(test.env, test.configured); got != test.want || err != nil {
-			t.Errorf("DefaultName(%q, %q) is %q, %v", test.env, test.configured, got, err)
-		}
-	}
-	for _, bad := range []string{"FILE:%{nonsense}", "FILE:%{uid"} {
-		if got, err := DefaultName("", bad); err == nil {
-			t.Errorf("%q became %q", bad, got)
 		}
 	}
 }

@@ -5,24 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // maxFile bounds what is read of a cache: tickets take one to ten kilobytes, so this is room for 6,000 of the largest.
 const maxFile = 64 << 20
-
-// How old a file's modification time must be before an equal time proves equal content. File systems that keep fractions of a
-// second take them from a clock that ticks every 10 ms or faster; of the others FAT is the coarsest with 2 s.
-const (
-	settledFine   = 100 * time.Millisecond
-	settledCoarse = 2 * time.Second
-)
 
 // A file is a cache in a file. Whoever reads it holds the shared lock, whoever changes it the exclusive one, over the whole
 // file, as MIT's library does. What was read is kept, and read again when the file's size, modification time or identity has
@@ -35,8 +27,7 @@ type file struct {
 type snapshot struct {
 	cache *Cache // never changed
 	data  []byte // what it was read from
-	info  fs.FileInfo
-	racy  bool // read so soon after it was written that its time might not show a further change
+	stamp localfile.Stamp
 }
 
 func (f *file) wrap(err error) error {
@@ -48,19 +39,7 @@ func (f *file) wrap(err error) error {
 
 // open opens the file and takes its lock; done gives both back.
 func (f *file) open(write bool) (h *os.File, done func(), err error) {
-	flag := os.O_RDONLY
-	if write {
-		flag = os.O_RDWR
-	}
-	// Asked before it is opened: the opening of a named pipe waits.
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New("not a regular file")
-	}
-	if h, err = os.OpenFile(f.path, flag, 0); err != nil {
+	if h, err = localfile.Open(f.path, write); err != nil {
 		return nil, nil, err
 	}
 	unlock, err := filelock.Lock(h, write)
@@ -91,8 +70,7 @@ func (f *file) load() (*Cache, error) {
 		return nil, f.wrap(err)
 	}
 	last := f.last.Load()
-	if last == nil || last.racy || info.Size() != last.info.Size() || !info.ModTime().Equal(last.info.ModTime()) ||
-		!os.SameFile(info, last.info) {
+	if last == nil || !last.stamp.Matches(info) {
 		if last, err = f.read(last); err != nil {
 			return nil, f.wrap(err)
 		}
@@ -108,28 +86,23 @@ func (f *file) read(last *snapshot) (*snapshot, error) {
 		return nil, err
 	}
 	defer done()
-	now := time.Now()
 	info, err := h.Stat()
 	if err != nil {
 		return nil, err
 	}
+	stamp := localfile.NewStamp(info)
 	data, err := content(h)
 	if err != nil {
 		return nil, err
 	}
-	settled := settledFine
-	if info.ModTime().Nanosecond() == 0 {
-		settled = settledCoarse
-	}
-	racy := now.Sub(info.ModTime()).Abs() < settled
 	if last != nil && bytes.Equal(data, last.data) {
-		return &snapshot{last.cache, last.data, info, racy}, nil
+		return &snapshot{last.cache, last.data, stamp}, nil
 	}
 	c, _, _, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{c, data, info, racy}, nil
+	return &snapshot{c, data, stamp}, nil
 }
 
 func (f *file) replace(c *Cache) error {

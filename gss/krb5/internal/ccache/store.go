@@ -90,11 +90,8 @@ func (s *Store) Load() (*Cache, error) {
 // nothing; a KCM daemon and the kernel's keyrings are asked for everything each time.
 func (s *Store) Current() (*Cache, error) { return s.load() }
 
-// Initialize makes the cache anew, empty, for a principal. A file gets mode 0600.
-func (s *Store) Initialize(principal Principal) error { return s.replace(&Cache{Default: principal}) }
-
-// Replace makes the cache anew with that content. Readers of a file see the old content or the new, nothing between, and
-// whoever is writing to the old file at that moment writes in vain. A keyring and older KCM daemons get one credential after
+// Replace makes the cache anew with that content. Readers of a file see the old content or the new, nothing between; it gets mode
+// 0600, and whoever is writing to the old file at that moment writes in vain. A keyring and older KCM daemons get one credential after
 // the other, and a reader may see some of them only.
 func (s *Store) Replace(c *Cache) error { return s.replace(c) }
 

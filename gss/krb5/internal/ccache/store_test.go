@@ -62,7 +62,7 @@ func testStore(t *testing.T, r Resolver, cacheName string) {
 			t.Errorf("%s does not exist: %v", cacheName, err)
 		}
 	}
-	if err := s.Initialize(cred.Client); err != nil {
+	if err := s.Replace(&Cache{Default: cred.Client}); err != nil {
 		t.Fatal(err)
 	}
 	conf := ConfigEntry(cred.Client, "start_realm", "", []byte("R"))
@@ -145,7 +145,7 @@ func TestOpenNames(t *testing.T) {
 		t.Errorf("/p is %s", got)
 	}
 	a, b := NewMemory(), NewMemory()
-	if err := a.Initialize(name("R", "alice")); err != nil {
+	if err := a.Replace(&Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Load(); a.Name() == b.Name() || err == nil {
@@ -159,7 +159,7 @@ func TestDirectory(t *testing.T) {
 	if s.Name() != "DIR::"+filepath.Join(dir, "tkt") {
 		t.Errorf("the primary cache of an empty directory is %s", s.Name())
 	}
-	if err := s.Initialize(name("R", "alice")); err != nil {
+	if err := s.Replace(&Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	primary := filepath.Join(dir, "primary")
@@ -181,7 +181,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-func TestInitializeReplacesLinks(t *testing.T) {
+func TestReplaceReplacesLinks(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("left out: no symbolic links and modes here")
 	}
@@ -193,7 +193,7 @@ func TestInitializeReplacesLinks(t *testing.T) {
 	if err := os.Symlink(victim, path); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, path).Initialize(name("R", "alice")); err != nil {
+	if err := open(t, path).Replace(&Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(victim); string(data) != "precious" || err != nil {
@@ -334,7 +334,7 @@ func TestMain(m *testing.M) {
 func TestProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cc")
 	s := open(t, path)
-	if err := s.Initialize(name("R", "alice")); err != nil {
+	if err := s.Replace(&Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	want := make(map[string]bool)

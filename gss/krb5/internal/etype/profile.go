@@ -81,6 +81,10 @@ func (p *Profile) Overhead() int { return aes.BlockSize + p.macSize }
 // or 20 (RFC 3962, section 7; RFC 8009, section 6).
 func (p *Profile) ChecksumType() int32 { return p.checksumType }
 
+// Iterations returns the iteration count of string-to-key where the KDC gives
+// none: 4,096 or 32,768 (RFC 3962, section 4; RFC 8009, section 4).
+func (p *Profile) Iterations() int { return p.iterations }
+
 // String returns the enctype's name.
 func (p *Profile) String() string { return p.id.String() }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
+	"github.com/countersign-go/countersign/gss/krb5/internal/fence"
 	"github.com/countersign-go/countersign/gss/krb5/internal/krb5conf"
 )
 
@@ -193,7 +194,7 @@ func (x *asExchange) request() (*body, error) {
 func (x *asExchange) encode(b *body) ([]byte, error) {
 	m := messages.ASReq{KDCReqFields: messages.KDCReqFields{PVNO: pvno, MsgType: msgASReq, ReqBody: b.encode()}}
 	if x.key.Value != nil {
-		pa, err := encTimestamp(x.key, x.now())
+		pa, err := encTimestamp(x.key, x.now(), x.c.rand())
 		if err != nil {
 			return nil, err
 		}
@@ -239,7 +240,7 @@ func (x *asExchange) adapt(e *Error) error {
 // preauthenticate reads which key the KDC wants to see, RFC 4120 section 5.2.7.5.
 func (x *asExchange) preauthenticate(e *Error) error {
 	var hints types.PADataSequence
-	if err := fence("METHOD-DATA", func() error { return hints.Unmarshal(e.data) }); err != nil {
+	if err := fence.Run(func() error { return hints.Unmarshal(e.data) }); err != nil {
 		return badReply("METHOD-DATA", err)
 	}
 	if !hints.Contains(paEncTimestamp) && len(hints) > 0 {

@@ -9,9 +9,9 @@
 // not waiting long for any of them. With [Client].Relay somebody else carries
 // the messages.
 //
-// Messages are encoded, decoded and encrypted by gokrb5; its network code, its
-// configuration parser, its clock and its choice of pre-authentication are not used.
-// Everything that a KDC sends counts as hostile: outer shapes, lengths and
-// iteration counts are checked here before gokrb5 sees them, and its calls run
+// Messages of the KDC's are encoded and decoded by gokrb5, but not encrypted; its
+// network code, its configuration parser, its clock and its choice of
+// pre-authentication are not used either. Everything that a KDC sends counts as
+// hostile: outer shapes are checked here before gokrb5 sees them, and its calls run
 // behind a fence that turns a panic into an error.
 package kdc

@@ -22,6 +22,10 @@ var (
 	forgeClient  = Principal{Type: NTPrincipal, Components: []string{"alice"}, Realm: "R"}
 )
 
+func gokrb5Key(k Key) types.EncryptionKey {
+	return types.EncryptionKey{KeyType: k.Etype, KeyValue: k.Value}
+}
+
 // forged is a reply before it is encoded, for a test to change. It is right
 // for the request that it answers.
 type forged struct {
@@ -212,10 +216,13 @@ func TestPreauthenticationHints(t *testing.T) {
 		return types.PAData{PADataType: paEtypeInfo2, PADataValue: b}
 	}
 	for want, pa := range map[string]types.PAData{
-		"iteration count":             info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0, 0, 0}}),
-		"iteration count of":          info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0x80, 0, 0, 0}}),
-		"is not from 1 to":            info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0x10, 0, 1}}),
-		"parameters of 3 bytes":       info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0x10, 0}}),
+		"count of 4294967296":         info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0, 0, 0}}),
+		"count of 2147483648":         info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0x80, 0, 0, 0}}),
+		"at most 16777216":            info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{1, 0, 0, 1}}),
+		"3 bytes of s2kparams":        info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0x10, 0}}),
+		"count of 1, at least 4096":   info(types.ETypeInfo2Entry{EType: 18, S2KParams: []byte{0, 0, 0, 1}}),
+		"count of 4095, at least":     info(types.ETypeInfo2Entry{EType: 17, S2KParams: []byte{0, 0, 0x0f, 0xff}}),
+		"at least 32768 is accepted":  info(types.ETypeInfo2Entry{EType: 20, S2KParams: []byte{0, 0, 0x7f, 0xff}}),
 		"none of the encryption type": info(types.ETypeInfo2Entry{EType: 23}),
 		"none of the":                 info(),
 		"ETYPE-INFO2":                 {PADataType: paEtypeInfo2, PADataValue: []byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff}},
@@ -315,15 +322,6 @@ func TestPrimaryKDC(t *testing.T) {
 			t.Errorf("with primary %s: %v", x.primary, err)
 		}
 	}
-}
-
-func TestFence(t *testing.T) {
-	// gokrb5 panics on a ciphertext that is shorter than its MAC.
-	err := fence("test", func() error {
-		_, err := crypto.DecryptEncPart(types.EncryptedData{EType: 18, Cipher: []byte("short")}, gokrb5Key(forgeKey), usageASRep)
-		return err
-	})
-	wantError(t, err, "KDC reply did not match expectations: test: message is malformed", -1765328237)
 }
 
 func TestHierarchy(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/fence"
 )
 
 // Kerberos version and message types, RFC 4120 section 5.10.
@@ -68,7 +70,7 @@ func principal(n types.PrincipalName, realm string) Principal {
 // parseError reads a KRB-ERROR in answer to a request for service by client.
 func parseError(msg []byte, client, service Principal) (*Error, error) {
 	var m messages.KRBError
-	if err := fence("KRB-ERROR", func() error { return m.Unmarshal(msg) }); err != nil {
+	if err := fence.Run(func() error { return m.Unmarshal(msg) }); err != nil {
 		return nil, badReply("KRB-ERROR", err)
 	}
 	return &Error{
@@ -89,7 +91,7 @@ func parseReply(msg []byte, as bool) (rep messages.KDCRepFields, ticket []byte, 
 	if ticket, err = rawTicket(msg); err != nil {
 		return rep, nil, badReply("ticket", err)
 	}
-	err = fence("KDC-REP", func() error {
+	err = fence.Run(func() error {
 		if as {
 			var m messages.ASRep
 			err := m.Unmarshal(msg)
@@ -115,7 +117,7 @@ func parseReply(msg []byte, as bool) (rep messages.KDCRepFields, ticket []byte, 
 // for the server that it names. RFC 4120 sections 3.1.5 and 3.3.4.
 func (b *body) check(rep messages.KDCRepFields, ticket, plain []byte, serverOK func(Principal) bool) (Ticket, error) {
 	var part messages.EncKDCRepPart
-	if err := fence("encrypted part", func() error { return part.Unmarshal(plain) }); err != nil {
+	if err := fence.Run(func() error { return part.Unmarshal(plain) }); err != nil {
 		return Ticket{}, badReply("encrypted part", err)
 	}
 	server := principal(part.SName, part.SRealm)

@@ -3,10 +3,13 @@ package kdc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jcmturner/gofork/encoding/asn1"
 	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/fence"
 )
 
 // Pre-authentication data types, RFC 4120 section 7.5.2.
@@ -37,7 +40,7 @@ func chooseParams(data types.PADataSequence, wanted []int32, defaultSalt string)
 			chosen.salt = string(pa.PADataValue)
 		case paEtypeInfo2:
 			var info types.ETypeInfo2
-			err := fence("ETYPE-INFO2", func() error { return info.Unmarshal(pa.PADataValue) })
+			err := fence.Run(func() error { return info.Unmarshal(pa.PADataValue) })
 			if err != nil {
 				return keyParams{}, badReply("ETYPE-INFO2", err)
 			}
@@ -75,17 +78,17 @@ func (s *secret) key(p keyParams) (Key, error) {
 }
 
 // encTimestamp makes the PA-ENC-TIMESTAMP of RFC 4120 section 5.2.7.2.
-func encTimestamp(k Key, now time.Time) (types.PAData, error) {
+func encTimestamp(k Key, now time.Time, random io.Reader) (types.PAData, error) {
 	now = now.UTC()
 	plain, err := asn1.Marshal(types.PAEncTSEnc{PATimestamp: now.Truncate(time.Second), PAUSec: now.Nanosecond() / 1000})
 	if err != nil {
 		return types.PAData{}, err
 	}
-	enc, err := encrypt(k, usageTimestamp, plain)
+	enc, err := encrypt(k, usageTimestamp, plain, random)
 	if err != nil {
 		return types.PAData{}, err
 	}
-	der, err := enc.Marshal()
+	der, err := asn1.Marshal(types.EncryptedData{EType: enc.Etype, Cipher: enc.Cipher})
 	if err != nil {
 		return types.PAData{}, err
 	}

@@ -87,7 +87,10 @@ func hierarchy(from, to string) []string {
 	return []string{to}
 }
 
-// ancestors gives the realm and its parents, but not a top-level domain by itself.
+// ancestors gives the realm and its parents, but not a top-level domain by itself:
+// nobody asks the KDCs of COM. What an acceptor puts up with in a list of transited
+// realms goes by MIT's rule, which counts that as a realm like others; being wider, it
+// takes every path that is walked here.
 func ancestors(realm string) []string {
 	all := []string{realm}
 	for {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 	"github.com/countersign-go/countersign/gss/krb5/internal/krb5conf"
 )
 
@@ -144,7 +143,7 @@ func (x *tgsExchange) ask(ctx context.Context, tgt Ticket, realm string, service
 	if err != nil {
 		return Ticket{}, err
 	}
-	msg, err := encodeTGSReq(req, tgt, subkey, x.c.now().Add(tgt.Offset))
+	msg, err := encodeTGSReq(req, tgt, subkey, x.c.now().Add(tgt.Offset), x.c.rand())
 	if err != nil {
 		return Ticket{}, err
 	}
@@ -198,7 +197,7 @@ func (x *tgsExchange) ask(ctx context.Context, tgt Ticket, realm string, service
 
 // encodeTGSReq makes a TGS-REQ, whose PA-TGS-REQ is an AP-REQ for the
 // ticket-granting ticket with a checksum of the body.
-func encodeTGSReq(req *body, tgt Ticket, subkey Key, now time.Time) ([]byte, error) {
+func encodeTGSReq(req *body, tgt Ticket, subkey Key, now time.Time, random io.Reader) ([]byte, error) {
 	if err := checkKey(tgt.Key); err != nil {
 		return nil, fmt.Errorf("session key of the ticket-granting ticket: %w", err)
 	}
@@ -207,57 +206,33 @@ func encodeTGSReq(req *body, tgt Ticket, subkey Key, now time.Time) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	et, err := crypto.GetEtype(tgt.Key.Etype)
+	sum, err := checksum(tgt.Key, usageTGSChecksum, der)
 	if err != nil {
 		return nil, err
 	}
-	sum, err := et.GetChecksumHash(tgt.Key.Value, der, usageTGSChecksum)
+	n := principalName(tgt.Client)
+	auth := kmsg.Authenticator{
+		CRealm:   tgt.Client.Realm,
+		CName:    kmsg.PrincipalName{Type: n.NameType, Components: n.NameString},
+		Checksum: &sum,
+		CUsec:    now.Nanosecond() / 1000,
+		CTime:    now,
+		SubKey:   &kmsg.EncryptionKey{Type: subkey.Etype, Value: subkey.Value},
+	}
+	plain, err := auth.Append(nil)
 	if err != nil {
 		return nil, err
 	}
-	now = now.UTC()
-	auth := types.Authenticator{
-		AVNO:   pvno,
-		CRealm: tgt.Client.Realm,
-		CName:  principalName(tgt.Client),
-		Cksum:  types.Checksum{CksumType: enctypes[tgt.Key.Etype].checksum, Checksum: sum},
-		Cusec:  now.Nanosecond() / 1000,
-		CTime:  now.Truncate(time.Second),
-		SubKey: gokrb5Key(subkey),
-	}
-	plain, err := auth.Marshal()
+	sealed, err := encrypt(tgt.Key, usageAuthenticator, plain, random)
+	clear(plain)
 	if err != nil {
 		return nil, err
 	}
-	enc, err := encrypt(tgt.Key, usageAuthenticator, plain)
-	if err != nil {
-		return nil, err
-	}
-	encDER, err := enc.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	apReq, err := encodeAPReq(tgt.Ticket, encDER)
+	ap := kmsg.APReq{RawTicket: tgt.Ticket, Authenticator: sealed}
+	apReq, err := ap.Append(nil)
 	if err != nil {
 		return nil, err
 	}
 	m.PAData = types.PADataSequence{{PADataType: paTGSReq, PADataValue: apReq}}
 	return m.Marshal()
-}
-
-// encodeAPReq makes an AP-REQ, RFC 4120 section 5.5.1, without options, from DER
-// of the ticket and the encrypted authenticator.
-func encodeAPReq(ticket, authenticator []byte) ([]byte, error) {
-	field := func(n uint8) asn1.Tag { return asn1.Tag(n).ContextSpecific().Constructed() }
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.Tag(14)|0x60, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(field(0), func(b *cryptobyte.Builder) { b.AddASN1Int64(pvno) })
-			b.AddASN1(field(1), func(b *cryptobyte.Builder) { b.AddASN1Int64(14) })
-			b.AddASN1(field(2), func(b *cryptobyte.Builder) { b.AddASN1BitString(make([]byte, 4)) })
-			b.AddASN1(field(3), func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
-			b.AddASN1(field(4), func(b *cryptobyte.Builder) { b.AddBytes(authenticator) })
-		})
-	})
-	return b.Bytes()
 }

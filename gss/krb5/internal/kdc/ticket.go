@@ -3,8 +3,9 @@ package kdc
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // Name types, RFC 4120 section 6.2 and RFC 6806 section 5.
@@ -27,15 +28,9 @@ func TGS(realm, in string) Principal {
 	return Principal{Type: NTSrvInst, Components: []string{"krbtgt", realm}, Realm: in}
 }
 
-var quoter = strings.NewReplacer("\\", "\\\\", "/", "\\/", "@", "\\@", "\n", "\\n", "\t", "\\t", "\b", "\\b", "\x00", "\\0")
-
 // String writes the principal as MIT does, with special characters quoted.
 func (p Principal) String() string {
-	parts := make([]string, len(p.Components))
-	for i, c := range p.Components {
-		parts[i] = quoter.Replace(c)
-	}
-	return strings.Join(parts, "/") + "@" + quoter.Replace(p.Realm)
+	return kmsg.Unparse(kmsg.PrincipalName{Components: p.Components}, p.Realm)
 }
 
 // Equal compares realm and components; the name type does not count.

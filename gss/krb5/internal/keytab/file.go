@@ -8,17 +8,13 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // maxFile bounds what is read of a keytab: a key takes about 100 bytes, so this is room for 150,000 of them.
 const maxFile = 16 << 20
-
-// settled is how old a file's modification time must be before an equal time proves equal content: the coarsest clock of a
-// file system in use (FAT) ticks every 2 s.
-const settled = 2 * time.Second
 
 // ErrType means that a keytab's name starts with a type other than FILE or WRFILE.
 //
@@ -46,17 +42,6 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// Load reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. Errors
-// are a *[FileError], or [ErrType] with the type in question.
-func Load(name string) (*Keytab, error) {
-	path, err := resolve(name)
-	if err != nil {
-		return nil, err
-	}
-	kt, _, err := load(path)
-	return kt, err
-}
-
 // resolve gives the path of a keytab name.
 func resolve(name string) (string, error) {
 	kind, rest, typed := strings.Cut(name, ":")
@@ -71,49 +56,44 @@ func resolve(name string) (string, error) {
 	return "", fmt.Errorf("%w %q in %q: FILE and WRFILE are known", ErrType, kind, name)
 }
 
-func load(path string) (*Keytab, fs.FileInfo, error) {
-	data, info, err := read(path)
+func load(path string) (*state, error) {
+	data, stamp, err := read(path)
 	if err != nil {
-		return nil, nil, &FileError{path, err}
+		return nil, &FileError{path, err}
 	}
 	kt, err := Parse(data)
 	clear(data)
 	if err != nil {
-		return nil, nil, &FileError{path, err}
+		return nil, &FileError{path, err}
 	}
-	return kt, info, nil
+	return &state{kt, stamp}, nil
 }
 
 // read reads a file under the shared lock that MIT's readers take, since its writers change a keytab in place.
-func read(path string) ([]byte, fs.FileInfo, error) {
-	info, err := os.Stat(path) // before it is opened: the opening of a named pipe waits
+func read(path string) ([]byte, localfile.Stamp, error) {
+	f, err := localfile.Open(path, false)
 	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New("not a regular file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
+		return nil, localfile.Stamp{}, err
 	}
 	defer f.Close()
 	unlock, err := filelock.Lock(f, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, localfile.Stamp{}, err
 	}
 	defer unlock()
-	if info, err = f.Stat(); err != nil {
-		return nil, nil, err
+	info, err := f.Stat()
+	if err != nil {
+		return nil, localfile.Stamp{}, err
 	}
 	if info.Size() > maxFile {
-		return nil, nil, fmt.Errorf("%d bytes, more than the %d that are read", info.Size(), maxFile)
+		return nil, localfile.Stamp{}, fmt.Errorf("%d bytes, more than the %d that are read", info.Size(), maxFile)
 	}
+	stamp := localfile.NewStamp(info)
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, nil, err
+		return nil, localfile.Stamp{}, err
 	}
-	return data, info, nil
+	return data, stamp, nil
 }
 
 // A File is a keytab file that is read again when it has changed. It holds no descriptor and is safe for concurrent use.
@@ -124,11 +104,11 @@ type File struct {
 
 type state struct {
 	keytab *Keytab
-	info   fs.FileInfo
-	racy   bool // read so soon after it was written that its time might not show a further change
+	stamp  localfile.Stamp
 }
 
-// Open reads the keytab that name says, with the names and errors of [Load].
+// Open reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. Errors
+// are a *[FileError], or [ErrType] with the type in question.
 func Open(name string) (*File, error) {
 	path, err := resolve(name)
 	if err != nil {
@@ -152,15 +132,12 @@ func (f *File) Current() (*Keytab, error) {
 	if err != nil {
 		return nil, &FileError{f.path, err}
 	}
-	if s := f.state.Load(); s != nil && !s.racy && info.Size() == s.info.Size() &&
-		info.ModTime().Equal(s.info.ModTime()) && os.SameFile(info, s.info) {
-		return s.keytab, nil
+	s := f.state.Load()
+	if s == nil || !s.stamp.Matches(info) {
+		if s, err = load(f.path); err != nil {
+			return nil, err
+		}
+		f.state.Store(s)
 	}
-	now := time.Now()
-	kt, info, err := load(f.path)
-	if err != nil {
-		return nil, err
-	}
-	f.state.Store(&state{kt, info, now.Sub(info.ModTime()).Abs() < settled})
-	return kt, nil
+	return s.keytab, nil
 }

@@ -12,26 +12,35 @@ import (
 	"time"
 )
 
-func TestLoadNames(t *testing.T) {
+// reading opens a keytab and gives its content.
+func reading(name string) (*Keytab, error) {
+	f, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.Current()
+}
+
+func TestNames(t *testing.T) {
 	path, err := filepath.Abs("testdata/ktutil.keytab")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, "FILE:" + path, "WRFILE:" + path, "testdata/ktutil.keytab"} {
-		if kt, err := Load(name); err != nil || len(kt.Entries) != 3 {
-			t.Errorf("Load(%q): %v", name, err)
+		if kt, err := reading(name); err != nil || len(kt.Entries) != 3 {
+			t.Errorf("Open(%q): %v", name, err)
 		}
 	}
-	if _, err := Load("SRVTAB:/etc/srvtab"); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), `Unknown Key table type "SRVTAB"`) {
+	if _, err := reading("SRVTAB:/etc/srvtab"); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), `Unknown Key table type "SRVTAB"`) {
 		t.Errorf("SRVTAB: %v", err)
 	}
 	missing := filepath.Join(t.TempDir(), "none")
-	_, err = Load("FILE:" + missing)
+	_, err = reading("FILE:" + missing)
 	var fileError *FileError
 	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &fileError) || err.Error() != "Key table file '"+missing+"' not found" {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := reading(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("directory: %v", err)
 	}
 	denied := &FileError{"/p", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrPermission}}
@@ -42,7 +51,7 @@ func TestLoadNames(t *testing.T) {
 	if err := os.WriteFile(bad, []byte{5, 2, 1}, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(bad); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), bad) {
+	if _, err := reading(bad); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), bad) {
 		t.Errorf("damaged file: %v", err)
 	}
 	big := filepath.Join(t.TempDir(), "big")
@@ -52,7 +61,7 @@ func TestLoadNames(t *testing.T) {
 	if err := os.Truncate(big, maxFile+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := reading(big); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("oversized file: %v", err)
 	}
 }

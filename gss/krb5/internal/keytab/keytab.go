@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/etype"
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // A Keytab holds the entries of one keytab in the file's order. It is safe for concurrent use as long as nobody changes it.
@@ -26,7 +29,7 @@ type Entry struct {
 
 // String names the principal, key version and enctype, and not the key.
 func (e Entry) String() string {
-	return fmt.Sprintf("%s kvno %d %s", principal(e.Realm, e.Components), e.Kvno, etypeName(e.Etype))
+	return fmt.Sprintf("%s kvno %d %s", principal(e.Realm, e.Components), e.Kvno, etype.ID(e.Etype))
 }
 
 // GoString prints what String does: %#v shows no key either.
@@ -52,27 +55,6 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	}{principal(e.Realm, e.Components), e.NameType, e.Timestamp, e.Kvno, e.Etype})
 }
 
-// Acceptor gives the entries whose key may have sealed a ticket of the given key version and enctype, for principals that
-// match accepts (a nil match accepts every one). A version of 0 means that the ticket names none.
-//
-// As in MIT's library an entry fits when it has that version, or the version's low 8 bits (a writer may have kept no more),
-// or no version. Exact fits come first; otherwise the file's order holds. The entries share memory with k.
-func (k *Keytab) Acceptor(match func(realm string, components []string) bool, kvno uint32, etype int32) []Entry {
-	var exact, rest []Entry
-	for _, e := range k.Entries {
-		if e.Etype != etype || match != nil && !match(e.Realm, e.Components) {
-			continue
-		}
-		switch {
-		case e.Kvno == kvno:
-			exact = append(exact, e)
-		case kvno == 0, e.Kvno == 0, e.Kvno == kvno&0xff:
-			rest = append(rest, e)
-		}
-	}
-	return append(exact, rest...)
-}
-
 // Client gives the principal's keys of the newest version whose enctype is in etypes, the most wanted enctype first and at
 // most one key for each. The result is empty when the newest version has none of them: an older key would only fail later.
 func (k *Keytab) Client(realm string, components []string, etypes []int32) []Entry {
@@ -87,9 +69,9 @@ func (k *Keytab) Client(realm string, components []string, etypes []int32) []Ent
 		return nil
 	}
 	var found []Entry
-	for _, etype := range etypes {
+	for _, id := range etypes {
 		for _, e := range k.Entries {
-			if e.Kvno == newest.Kvno && e.Etype == etype && e.Realm == realm && slices.Equal(e.Components, components) {
+			if e.Kvno == newest.Kvno && e.Etype == id && e.Realm == realm && slices.Equal(e.Components, components) {
 				found = append(found, e)
 				break
 			}
@@ -156,7 +138,7 @@ func (k Keys) String() string {
 		default:
 			b.WriteString(", ")
 		}
-		b.WriteString(etypeName(v.Etype))
+		b.WriteString(etype.ID(v.Etype).String())
 	}
 	if len(k.Versions) > 0 {
 		b.WriteByte(')')
@@ -166,32 +148,5 @@ func (k Keys) String() string {
 
 // principal writes a principal as MIT's krb5_unparse_name does.
 func principal(realm string, components []string) string {
-	quote := strings.NewReplacer(`\`, `\\`, "/", `\/`, "@", `\@`, "\n", `\n`, "\t", `\t`, "\b", `\b`, "\x00", `\0`)
-	quoted := make([]string, len(components))
-	for i, c := range components {
-		quoted[i] = quote.Replace(c)
-	}
-	return strings.Join(quoted, "/") + "@" + quote.Replace(realm)
-}
-
-func etypeName(etype int32) string {
-	switch etype {
-	case 16:
-		return "des3-cbc-sha1"
-	case 17:
-		return "aes128-cts-hmac-sha1-96"
-	case 18:
-		return "aes256-cts-hmac-sha1-96"
-	case 19:
-		return "aes128-cts-hmac-sha256-128"
-	case 20:
-		return "aes256-cts-hmac-sha384-192"
-	case 23:
-		return "arcfour-hmac"
-	case 25:
-		return "camellia128-cts-cmac"
-	case 26:
-		return "camellia256-cts-cmac"
-	}
-	return fmt.Sprintf("etype %d", etype)
+	return kmsg.Unparse(kmsg.PrincipalName{Components: components}, realm)
 }

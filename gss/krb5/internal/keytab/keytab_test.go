@@ -223,30 +223,6 @@ func keys(entries []Entry) []string {
 	return got
 }
 
-func TestAcceptor(t *testing.T) {
-	kt := &Keytab{Entries: []Entry{
-		entry("host/a", 44, 18, 0), entry("host/a", 300, 18, 0), entry("host/a", 300, 17, 0),
-		entry("host/b", 300, 18, 0), entry("host/c", 0, 18, 0),
-	}}
-	host := func(_ string, c []string) bool { return len(c) == 2 && c[0] == "host" && c[1] != "b" }
-	for _, test := range []struct {
-		kvno uint32
-		want []string
-	}{
-		{300, []string{"host/a30018", "host/a4418", "host/c018"}}, // 300 mod 256 is 44
-		{44, []string{"host/a4418", "host/c018"}},
-		{0, []string{"host/c018", "host/a4418", "host/a30018"}}, // the ticket names no version
-		{301, []string{"host/c018"}},
-	} {
-		if got := keys(kt.Acceptor(host, test.kvno, 18)); !slices.Equal(got, test.want) {
-			t.Errorf("kvno %d: %q, want %q", test.kvno, got, test.want)
-		}
-	}
-	if got := keys(kt.Acceptor(nil, 300, 17)); !slices.Equal(got, []string{"host/a30017"}) {
-		t.Errorf("any principal: %q", got)
-	}
-}
-
 func TestClient(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-var errVariable = errors.New("variable is not closed by a brace")
+var errVariable = errors.New("variable missing }")
 
 // expandTokens replaces %{...} in names of keytabs and caches. The variables
 // are those of MIT's library on Unix, without the directories that it was
@@ -44,7 +44,8 @@ func expandToken(token string) (string, error) {
 	case "username":
 		u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
 		if err != nil {
-			return "", err
+			//lint:ignore ST1005 MIT's words
+			return "", fmt.Errorf("Can't find username for uid %d: %w", os.Geteuid(), err)
 		}
 		return u.Username, nil
 	case "TEMP":
@@ -55,5 +56,6 @@ func expandToken(token string) (string, error) {
 	case "null":
 		return "", nil
 	}
-	return "", fmt.Errorf("unknown variable %%{%s}", token)
+	//lint:ignore ST1005 MIT's words
+	return "", fmt.Errorf("Invalid token %%{%s}", token)
 }

@@ -63,6 +63,9 @@ func LoadDefault() (*Profile, error) {
 	return p, err
 }
 
+// Empty reports whether no file was there to be read.
+func (p *Profile) Empty() bool { return len(p.files) == 0 }
+
 func load(files []string) (p *Profile, missing, err error) {
 	r := newReader()
 	p = new(Profile)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/kmsg"
 )
 
 // Faults of an auth_to_local value.
@@ -27,7 +29,7 @@ func (p *Profile) LocalName(realm string, components []string) (string, error) {
 	if local == "" {
 		return "", ErrNoTranslation
 	}
-	unparsed := unparse(components)
+	unparsed := kmsg.PrincipalName{Components: components}.String()
 	if names := p.Values("realms", local, "auth_to_local_names", unparsed); len(names) > 0 {
 		return names[len(names)-1], nil
 	}
@@ -61,34 +63,6 @@ func defaultName(local, realm string, components []string) (string, error) {
 		return components[0], nil
 	}
 	return "", ErrNoTranslation
-}
-
-// unparse writes a principal's name without its realm, quoted as MIT quotes it.
-func unparse(components []string) string {
-	var b strings.Builder
-	for i, c := range components {
-		if i > 0 {
-			b.WriteByte('/')
-		}
-		for j := range len(c) {
-			switch c[j] {
-			case '/', '@', '\\':
-				b.WriteByte('\\')
-				b.WriteByte(c[j])
-			case '\n':
-				b.WriteString(`\n`)
-			case '\t':
-				b.WriteString(`\t`)
-			case '\b':
-				b.WriteString(`\b`)
-			case 0:
-				b.WriteString(`\0`)
-			default:
-				b.WriteByte(c[j])
-			}
-		}
-	}
-	return b.String()
 }
 
 // applyRule applies "[n:selection](expression)s/expression/text/g...", of which

@@ -190,7 +190,7 @@ func (l *libdefaults) duration(name string, def time.Duration) time.Duration {
 	if !ok {
 		return def
 	}
-	v, err := ParseDuration(r.value)
+	v, err := parseDuration(r.value)
 	if err == nil && v < 0 {
 		err = errNegative
 	}

@@ -121,7 +121,7 @@ var durations = map[string]int64{
 
 func TestDurations(t *testing.T) {
 	for s, want := range durations {
-		d, err := ParseDuration(s)
+		d, err := parseDuration(s)
 		if want < 0 {
 			if err == nil {
 				t.Errorf("%q is %v, want an error", s, d)
@@ -130,7 +130,7 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%q is %v, %v; want %d seconds", s, d, err, want)
 		}
 	}
-	if d, err := ParseDuration("-5"); err != nil || d != -5*time.Second {
+	if d, err := parseDuration("-5"); err != nil || d != -5*time.Second {
 		t.Errorf("-5 is %v, %v", d, err)
 	}
 }

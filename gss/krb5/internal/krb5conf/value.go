@@ -33,11 +33,11 @@ func parseInt(s string) (int, error) {
 	return int(n), nil
 }
 
-// ParseDuration reads a duration as MIT's krb5_string_to_deltat does: seconds
+// parseDuration reads a duration as MIT's krb5_string_to_deltat does: seconds
 // ("600"), units in the order d, h, m, s with none twice and blanks before numbers
 // ("1d 10h30m"), hours with minutes and perhaps seconds ("10:30", "1:2:3"), or
 // days before those ("1-02:03:04"). The sum must fit 32 bits of seconds.
-func ParseDuration(s string) (time.Duration, error) {
+func parseDuration(s string) (time.Duration, error) {
 	p := durationParser{rest: s}
 	total, ok := p.parse()
 	if !ok || total > math.MaxInt32 || total < math.MinInt32 {

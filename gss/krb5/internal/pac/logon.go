@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/pac"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/fence"
 )
 
 // LogonInfo is what the domain says of the client (MS-PAC, section 2.5). SIDs
@@ -38,7 +40,7 @@ func (p *PAC) LogonInfo() (info LogonInfo, err error) {
 		return LogonInfo{}, fmt.Errorf("%w: logon information", errFormat)
 	}
 	var k pac.KerbValidationInfo
-	if err := fence(func() error { return k.Unmarshal(b) }); err != nil {
+	if err := fence.Run(func() error { return k.Unmarshal(b) }); err != nil {
 		return LogonInfo{}, fmt.Errorf("%w: logon information: %w", errFormat, err)
 	}
 	info = LogonInfo{
@@ -79,15 +81,3 @@ func (p *PAC) LogonInfo() (info LogonInfo, err error) {
 }
 
 func relative(domain string, id uint32) string { return fmt.Sprintf("%s-%d", domain, id) }
-
-// fence turns a panic of f, which calls into gokrb5 with data from outside,
-// into an error. It is the last fence: what is known to make gokrb5 panic or
-// allocate without measure is refused before.
-func fence(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	return f()
-}

@@ -2,23 +2,10 @@ package kdc
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
-
-// fence runs f, which calls into gokrb5 with data from outside, and turns a
-// panic into an error. It is the last fence: lengths and shapes that are known to
-// make gokrb5 panic are refused before.
-func fence(what string, f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = badReply(what, fmt.Errorf("message is malformed: %v", r))
-		}
-	}()
-	return f()
-}
 
 var errNoTicket = errors.New("reply holds no ticket")
 
