@@ -44,19 +44,13 @@ func openOutput(ctx context.Context, opts options, log *logrus.Logger) (out io.W
 		}
 	}
 	signal.Ignore(syscall.SIGPIPE) // or the first line that nobody reads would end the program
-	q := stdout{newQueue(os.Stdout, log)}
+	q := newQueue(os.Stdout, log)
 	graceOver := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		time.AfterFunc(opts.server.Grace, func() { close(graceOver) })
 	})
 	return q, func() { q.flush(graceOver) }
 }
-
-// stdout is the queue of standard output. Who prints in colour on a terminal asks
-// it what it is.
-type stdout struct{ *queue }
-
-func (stdout) Stat() (os.FileInfo, error) { return os.Stdout.Stat() }
 
 // A queue stands between the sessions and standard output, which may be read
 // slowly or not at all: one goroutine writes, and what finds no room is dropped
