@@ -81,8 +81,8 @@ func readKDCReq(msg []byte) (kdcReqShape, error) {
 		if tag != contextTag(n) || n <= last || n > additionalTickets {
 			return shape, fmt.Errorf("KDC-REQ-BODY: tag %#x out of order", uint8(tag))
 		}
-		if n == additionalTickets && (!field.SkipASN1(asn1.SEQUENCE) || !field.Empty()) {
-			return shape, errors.New("additional-tickets is not a sequence")
+		if n == additionalTickets && !isSequenceOfElements(field) {
+			return shape, errors.New("additional-tickets is not a sequence of tickets")
 		}
 		last = n
 	}
@@ -126,4 +126,19 @@ func checkTicketPart(part messages.EncTicketPart) error {
 		return errors.New("ticket without a client name")
 	}
 	return checkKey(part.Key)
+}
+
+// isSequenceOfElements reports whether the field is one SEQUENCE of whole
+// elements: gokrb5 takes their lengths on trust.
+func isSequenceOfElements(field cryptobyte.String) bool {
+	var tickets, ticket cryptobyte.String
+	if !field.ReadASN1(&tickets, asn1.SEQUENCE) || !field.Empty() {
+		return false
+	}
+	for !tickets.Empty() {
+		if !tickets.ReadASN1Element(&ticket, asn1.Tag(1|0x60)) { // [APPLICATION 1]
+			return false
+		}
+	}
+	return true
 }
