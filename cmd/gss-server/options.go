@@ -94,9 +94,9 @@ every listener echoes, none is given.
 
 Options (a single dash does, too):
 ` + new(options).flags().FlagUsagesWrapped(80) + `
-Listeners are written transport://host:port?service=S. Transports are tcp and
-tls; services are sign, unless another is given, and echo, which sends back what
-comes. host:port alone is tcp.
+Listeners are written transport://host:port?service=S. Transports are tcp, tls
+and, for echo alone, dtls; services are sign, unless another is given, and echo,
+which sends back what comes. host:port alone is tcp.
 
 Client certificates: none are asked for; report: whatever comes, the connection
 stands, and the log tells; verify: a client without a valid one is told why in a
