@@ -1,0 +1,34 @@
+// Package push is the push service: clients subscribe to groups, publish to
+// them, and send messages to users. Who a client is, its context says: a user is
+// an authenticated principal, with as many connections as it likes, and no name
+// that a client chose is believed anywhere.
+//
+// # How the data flows
+//
+//	server.Session ─→ Service.Serve ─ context ─→ member ─ requests, in order ─→ Hub
+//	                                    ↑ queue (bounded) ←──── delivery ────────┤
+//	                                    └─ writer: many messages, one token      │
+//	                                                                            Bus
+//	                                                         other servers' Hubs ┘
+//
+// A [Hub] knows the groups, the members of each, and the sessions of every user;
+// a publication is encoded once and queued for all who get it. A session has two
+// goroutines: one reads requests and does them one after the other, one
+// writes. What waits in its queue leaves in one token, so a client that falls
+// behind is served by fewer and larger ones. A queue that is full takes nothing
+// more; the client is told how many messages it lost, and one that takes nothing at
+// all for the write time is cut off. Nobody waits for another's queue.
+//
+// Requests of a session are done in the order they came, so that what a client
+// publishes stays in its order; its pushes go round a request that takes long. Many
+// may be under way, up to a limit; beyond that nothing more is read.
+//
+// # Servers together
+//
+// A [Bus] carries publications, messages to users and presence between Hubs; one
+// that is alone needs none. It may lose messages, and never needs to repeat one:
+// every Hub counts its publications by group (see [pushwire.Position]), the
+// others see by the numbers what did not reach them, and by beacons what they
+// would not have noticed, and say so to their clients. A publication whose
+// number was passed is not delivered again. Sub-package natsbus joins servers by NATS.
+package push
