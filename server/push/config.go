@@ -37,9 +37,9 @@ type Config struct {
 // done. An error refuses it and is told to the client, so it should hold
 // nothing that is not for it. Those that are nil are not asked.
 //
-// A hook is called by the client's own goroutine, one at a time: as long as it
-// takes, nothing more is read of this client, and nobody else waits. ctx ends with the
-// session. A panic is not caught: it is a fault of the program, and ends it.
+// Hooks of a client are called one at a time: as long as one takes, this client's
+// further requests wait, and nobody else does. ctx ends with the session, which
+// waits for the hook. A panic is not caught: it is a fault of the program, and ends it.
 type Hooks struct {
 	Arrive    func(ctx context.Context, m *Member) error // may subscribe it
 	Subscribe func(ctx context.Context, m *Member, groups []uint32) error

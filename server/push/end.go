@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/token"
@@ -65,7 +66,8 @@ func (m *Member) end(err error) error {
 	}
 	m.mu.Lock()
 	m.gone = true
-	groups := m.groups
+	groups := slices.Clone(m.groups)
+	m.was = groups
 	if !how.flush {
 		m.closed = true
 		m.discard()

@@ -42,13 +42,14 @@ type Member struct {
 	mu     sync.Mutex
 	groups []uint32 // in order
 	gone   bool     // comes into no group any more
+	was    []uint32 // groups, at the end
 	queue
-	last     []byte // to be written when all else has been
-	failure  error  // of writing
-	underWay int    // requests whose result is not written yet
-	signing  int    // of these, such that hold on to what was read
-	working  bool   // requests wait for one that takes long
-	waiting  []waiting
+	last     []byte   // to be written when all else has been
+	failure  error    // of writing
+	underWay int      // requests whose result is not written yet
+	signing  int      // of these, such that hold on to what was read
+	working  bool     // requests wait for one that takes long
+	waiting  [][]byte // such requests, copied
 	pushed   uint64
 	dropped  uint64
 
@@ -67,10 +68,14 @@ func (m *Member) LocalName() string { return m.local }
 // Info tells about the client's context.
 func (m *Member) Info() gss.Info { return m.info }
 
-// Groups gives the numbers of the groups that the client is in, in order.
+// Groups gives the numbers of the groups that the client is in, in order; once it
+// is gone, of those that it was in.
 func (m *Member) Groups() []uint32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.gone {
+		return slices.Clone(m.was)
+	}
 	return slices.Clone(m.groups)
 }
 

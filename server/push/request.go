@@ -17,11 +17,6 @@ var (
 	errViolation = errors.New("push: a client does not send this kind of message")
 )
 
-// A waiting request came while another one took long. It is a copy.
-type waiting struct {
-	encoded []byte
-}
-
 // read reads tokens and does what they ask for, until one side ends it. begun
 // is what came with the first.
 func (m *Member) read(begun []byte, stopping <-chan struct{}) error {
@@ -96,7 +91,7 @@ func (m *Member) receive(msg pushwire.Message, encoded []byte, stopping <-chan s
 		}
 		if m.memory.Take(len(encoded)) == nil {
 			m.underWay++
-			m.waiting = append(m.waiting, waiting{bytes.Clone(encoded)})
+			m.waiting = append(m.waiting, bytes.Clone(encoded))
 			m.mu.Unlock()
 			return nil
 		}
@@ -105,22 +100,15 @@ func (m *Member) receive(msg pushwire.Message, encoded []byte, stopping <-chan s
 			return err
 		}
 	}
-	if !m.takesLong(msg) {
+	if !m.takesLong(msg) || m.memory.Take(len(encoded)) != nil { // without memory it is done here, if more slowly for the client
 		m.do(m.ctx, msg, true)
 		return nil
-	}
-	if to, ok := msg.(pushwire.SendRequest); ok {
-		to.Data = bytes.Clone(to.Data)
-		if err := m.memory.Take(len(to.Data)); err != nil {
-			m.do(m.ctx, msg, true)
-			return nil
-		}
-		msg = to
 	}
 	m.mu.Lock()
 	m.working = true
 	m.mu.Unlock()
-	m.worker.Go(func() { m.work(msg) })
+	copied := bytes.Clone(encoded)
+	m.worker.Go(func() { m.work(copied) })
 	return nil
 }
 
@@ -142,25 +130,32 @@ func (m *Member) pong(ping pushwire.Ping, stopping <-chan struct{}) error {
 	return nil
 }
 
-// takesLong reports whether the goroutine that reads should not do it itself.
+// takesLong reports whether the goroutine that reads should not do it itself: it
+// would not see that the client is gone, nor answer a ping.
 func (m *Member) takesLong(msg pushwire.Message) bool {
+	hooks := &m.hub.cfg.Hooks
 	switch msg := msg.(type) {
 	case pushwire.WaitRequest:
 		return msg.For > 0
 	case pushwire.SendRequest:
-		return !m.hub.here(msg.To)
+		return hooks.Send != nil || !m.hub.here(msg.To)
+	case pushwire.PublishRequest:
+		return hooks.Publish != nil
+	case pushwire.SubscribeRequest:
+		return hooks.Subscribe != nil
+	case pushwire.LeaveRequest:
+		return hooks.Leave != nil
 	default:
 		return false
 	}
 }
 
-// work does a request that takes long, and those that came meanwhile.
-func (m *Member) work(msg pushwire.Message) {
-	held := 0
-	if to, ok := msg.(pushwire.SendRequest); ok {
-		held = len(to.Data)
-	}
+// work does a request that takes long, and those that came meanwhile. They are
+// copies, whose memory is given back.
+func (m *Member) work(encoded []byte) {
 	for {
+		held := len(encoded)
+		msg, _, _ := pushwire.Next(encoded) // it was read once
 		if sign, ok := msg.(pushwire.SignRequest); ok {
 			held -= len(sign.Data) // until it is signed
 		}
@@ -169,7 +164,7 @@ func (m *Member) work(msg pushwire.Message) {
 		m.mu.Lock()
 		if m.ctx.Err() != nil { // the others are not done any more
 			for _, w := range m.waiting {
-				m.memory.Give(len(w.encoded))
+				m.memory.Give(len(w))
 			}
 			m.waiting = nil
 		}
@@ -179,12 +174,10 @@ func (m *Member) work(msg pushwire.Message) {
 			m.signal()
 			return
 		}
-		next := m.waiting[0]
-		m.waiting[0] = waiting{}
+		encoded = m.waiting[0]
+		m.waiting[0] = nil
 		m.waiting = m.waiting[1:]
 		m.mu.Unlock()
-		held = len(next.encoded)
-		msg, _, _ = pushwire.Next(next.encoded) // it was read once
 	}
 }
 

@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 // the goroutine of the test.
 type Client struct {
 	t       testing.TB
-	conn    net.Conn
+	conn    *gate
 	wire    *pushwire.Conn
 	Context *Context
 	Welcome pushwire.Welcome
@@ -32,6 +32,7 @@ type Client struct {
 	mu   sync.Mutex
 	list []pushwire.Message // that came, and were not asked for
 	end  error
+	read int // tokens
 	news chan struct{}
 }
 
@@ -75,11 +76,43 @@ func (c *Client) greet(hello pushwire.Hello) *Client {
 	return c
 }
 
+// A gate is a connection whose reads can be held.
+type gate struct {
+	net.Conn
+	mu   sync.Mutex
+	open chan struct{} // closed while it is open
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	g.mu.Lock()
+	open := g.open
+	g.mu.Unlock()
+	<-open
+	return n, err
+}
+
+// Hold has the client take nothing more, but for what one read gives, until Resume.
+func (c *Client) Hold() {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	c.conn.open = make(chan struct{})
+}
+
+// Resume ends Hold.
+func (c *Client) Resume() {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	close(c.conn.open)
+}
+
 // Establish makes a context of a principal over a connection, which is closed with
 // the test, and reads what comes from then on.
-func Establish(t testing.TB, conn net.Conn, principal string) (*Client, error) {
+func Establish(t testing.TB, below net.Conn, principal string) (*Client, error) {
 	t.Helper()
-	t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _ = below.Close() })
+	conn := &gate{Conn: below, open: make(chan struct{})}
+	close(conn.open)
 	frames := token.NewConn(conn)
 	if err := frames.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
 		return nil, err
@@ -92,14 +125,15 @@ func Establish(t testing.TB, conn net.Conn, principal string) (*Client, error) {
 	}
 	c := &Client{t: t, conn: conn, Context: &Context{client: principal}, news: make(chan struct{})}
 	c.wire = pushwire.NewConn(frames, c.Context, nil)
-	go c.read()
+	go c.readAll()
 	return c, nil
 }
 
-func (c *Client) read() {
+func (c *Client) readAll() {
 	for {
 		msgs, err := c.wire.Read()
 		c.mu.Lock()
+		c.read++
 		for len(msgs) > 0 && err == nil {
 			var m pushwire.Message
 			if m, msgs, err = pushwire.Next(msgs); err == nil {
@@ -266,6 +300,13 @@ func (c *Client) Sync() {
 	if _, err := c.await("pong", func(m pushwire.Message) bool { return m == pushwire.Message(pushwire.Pong{Number: number}) }); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// Tokens is the number of tokens that came.
+func (c *Client) Tokens() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read
 }
 
 // Rest gives what came and was not asked for, and forgets it.
