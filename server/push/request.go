@@ -37,7 +37,6 @@ func (m *Member) read(begun []byte, stopping <-chan struct{}) error {
 			return err
 		}
 		m.session.Done(m.frames.Buffered() > 0)
-		m.wire.Release()
 		var err error
 		if rest, err = m.wire.Read(); err != nil {
 			return err
