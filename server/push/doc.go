@@ -37,6 +37,8 @@
 // that is alone needs none. It may lose messages, and never needs to repeat one:
 // every Hub counts its publications by group (see [pushwire.Position]), the
 // others see by the numbers what did not reach them, and by beacons what they
-// would not have noticed, and say so to their clients. A publication whose
+// would not have noticed, and say so to their clients. What another server publishes
+// to a group counts from when the first client subscribed here and something was
+// heard of it: what came before, or on the way there, is nobody's loss. A publication whose
 // number was passed is not delivered again. Sub-package natsbus joins servers by NATS.
 package push

@@ -190,7 +190,7 @@ func (m *Member) take(batch []item) []item {
 			break
 		}
 		i := m.items[m.next]
-		if len(batch) > 0 && (size+len(i.data) > maxBatch || i.sign && signs == pushwire.MaxMICs || len(batch) == cap(batch)) {
+		if len(batch) > 0 && (size+len(i.data) > maxBatch || i.sign && signs == pushwire.MaxMICs || len(batch) == maxItems) {
 			break
 		}
 		if i.sign {

@@ -15,11 +15,12 @@ const maxItems = 256
 
 // A batch is what leaves in one token.
 type batch struct {
-	items [maxItems]item
-	parts [maxItems][]byte
+	items []item
+	parts [][]byte
 }
 
-// batches are held while something is written: they are too large for a stack.
+// batches are kept for others: as a rule they are small, and there are as many as
+// clients being written to.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // write writes what is queued until nothing is. There is one such goroutine of a
@@ -29,40 +30,31 @@ func (m *Member) write() {
 	room := batches.Get().(*batch)
 	defer batches.Put(room)
 	for {
-		batch, parts := m.take(room.items[:0]), &room.parts
+		batch := m.take(room.items[:0])
 		if len(batch) == 0 {
 			return
 		}
+		parts := room.parts[:0]
+		room.items = batch
 		results, signs := 0, 0
 		for i := range batch {
-			parts[i] = batch[i].data
-			switch {
-			case batch[i].sign:
-				if batch[i].memory == 0 {
-					signs++
-				}
-				data, err := m.signed(batch[i])
-				m.memory.Give(batch[i].memory)
-				if err != nil {
-					m.fail(err)
-					return
-				}
-				parts[i] = data
-			case batch[i].news:
-				data, err := pushwire.Append(nil, pushwire.GroupsChanged{Groups: m.hub.groupsFor(m.principal)})
-				if err != nil {
-					m.fail(err)
-					return
-				}
-				parts[i] = data
+			part, err := m.part(&batch[i])
+			if err != nil {
+				m.fail(err)
+				return
+			}
+			parts = append(parts, part)
+			if batch[i].sign && batch[i].memory == 0 {
+				signs++
 			}
 			if batch[i].result {
 				results++
 			}
 		}
-		err := m.send(parts[:len(batch)])
+		room.parts = parts
+		err := m.send(parts)
 		clear(batch)
-		clear(parts[:len(batch)])
+		clear(parts)
 		if err != nil {
 			m.fail(err)
 			return
@@ -73,13 +65,21 @@ func (m *Member) write() {
 	}
 }
 
-// signed gives the result of a request to sign.
-func (m *Member) signed(i item) ([]byte, error) {
-	mic, err := m.sec.MIC(nil, i.data)
-	if err != nil {
-		return nil, fmt.Errorf("signing message: %w", err)
+// part gives what is written of an item.
+func (m *Member) part(i *item) ([]byte, error) {
+	switch {
+	case i.sign:
+		mic, err := m.sec.MIC(nil, i.data)
+		m.memory.Give(i.memory)
+		if err != nil {
+			return nil, fmt.Errorf("signing message: %w", err)
+		}
+		return pushwire.Append(nil, pushwire.Result{ID: i.id, MIC: mic})
+	case i.news:
+		return pushwire.Append(nil, pushwire.GroupsChanged{Groups: m.hub.groupsFor(m.principal)})
+	default:
+		return i.data, nil
 	}
-	return pushwire.Append(nil, pushwire.Result{ID: i.id, MIC: mic})
 }
 
 // send writes one token.
