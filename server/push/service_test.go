@@ -160,6 +160,29 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// What is signed behind a slow request is signed as well, and the session goes on.
+func TestSignAfterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{})
+		c := pushtest.Dial(t, s, "alice@R", pushwire.Hello{})
+		for _, data := range []string{"", "data"} {
+			wait, sign := c.ID(), c.ID()
+			c.Write(pushwire.WaitRequest{ID: wait, For: time.Second}, pushwire.SignRequest{ID: sign, Data: []byte(data)})
+			c.Result(wait)
+			if err := c.Context.VerifyMIC([]byte(data), c.Result(sign).MIC); err != nil {
+				t.Errorf("%q: %v", data, err)
+			}
+		}
+		if r := c.Publish("x", 1); r.Status != pushwire.Done {
+			t.Errorf("%+v", r)
+		}
+		c.Bye()
+		if used := s.Memory().Used(); used != 0 {
+			t.Errorf("%d octets are held", used)
+		}
+	})
+}
+
 // Contexts that lack something are refused, and whoever does not begin as a client of this service.
 func TestRefusedAtTheDoor(t *testing.T) {
 	for name, tt := range map[string]struct {
