@@ -242,3 +242,28 @@ func TestStop(t *testing.T) {
 		}
 	}
 }
+
+// One that takes nothing delays a stopping server by the grace time, and nobody's last word.
+func TestStopBesideSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pushtest.NewServer(t, push.Config{Setup: groups}, server.Config{Grace: 3 * time.Second})
+		ctx, stop := context.WithCancel(t.Context())
+		slow, fast := s.Dial(ctx, t, "slow@R"), s.Dial(ctx, t, "fast@R")
+		slow.Subscribe(1)
+		fast.Subscribe(1)
+		synctest.Wait()
+		slow.Hold()
+		for range 3 {
+			publish(t, s, strings.Repeat("x", 10_000), 1)
+		}
+		start := time.Now()
+		stop()
+		if bye, err := fast.Expelled(); bye.Code != pushwire.Stopping || err != nil || time.Since(start) > 0 {
+			t.Errorf("after %s: %+v, %v", time.Since(start), bye, err)
+		}
+		if err := <-slow.Ended; err != nil || time.Since(start) != 3*time.Second {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		slow.Resume()
+	})
+}
