@@ -40,6 +40,7 @@ type Conn struct {
 	done    atomic.Bool
 	err     error // the handshake's, once it is done
 	leaf    *x509.Certificate
+	judged  bool // a verdict was reached
 	verdict Verdict
 }
 
@@ -70,7 +71,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 	err := c.tls.HandshakeContext(ctx)
 	if err != nil && c.mode == Require && strings.Contains(err.Error(), "didn't provide a certificate") {
 		// crypto/tls, which has an alert for this case and no error type
-		c.verdict = Verdict{State: NoCertificate, Err: errNoCertificate}
+		c.judged, c.verdict = true, Verdict{State: NoCertificate, Err: errNoCertificate}
 		err = &RefusedError{c.verdict}
 	}
 	if err != nil {
@@ -124,7 +125,7 @@ func (c *Conn) verify(state tls.ConnectionState) error {
 	if c.mode == None {
 		return nil
 	}
-	c.verdict = c.policy.judge(state.PeerCertificates, c.step)
+	c.judged, c.verdict = true, c.policy.judge(state.PeerCertificates, c.step)
 	if c.mode == Require && c.verdict.State != Valid {
 		return &RefusedError{c.verdict}
 	}
@@ -143,8 +144,9 @@ func (c *Conn) hello(h *tls.ClientHelloInfo) {
 	c.step("client hello", fmt.Sprintf("for %q, %s, %d cipher suites", h.ServerName, strings.Join(versions, " "), len(h.CipherSuites)), nil)
 }
 
-// Verdict is what was found of the client's certificate; before the handshake
-// is done, the zero Verdict.
+// Verdict is what was found of the client's certificate: the zero Verdict, whose
+// Err is nil, if none was asked for, before the handshake is done, and after one
+// that failed before the certificate's turn came.
 func (c *Conn) Verdict() Verdict {
 	if !c.done.Load() {
 		return Verdict{}
@@ -189,7 +191,7 @@ func (c *Conn) LogFields() map[string]any {
 			fields["resumed"] = true
 		}
 	}
-	if c.mode == None {
+	if !c.judged {
 		return fields
 	}
 	v := c.verdict

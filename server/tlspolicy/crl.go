@@ -60,6 +60,9 @@ func crlSource(paths []string, cas func() []*x509.Certificate, now func() time.T
 
 // parseCRLs reads a file that holds one list in DER or any number in PEM.
 func parseCRLs(path string, content []byte) ([]*crl, error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, err
+	}
 	var ders [][]byte
 	if bytes.Contains(content, []byte("-----BEGIN")) {
 		for {
@@ -76,7 +79,7 @@ func parseCRLs(path string, content []byte) ([]*crl, error) {
 		ders = append(ders, content)
 	}
 	if len(ders) == 0 {
-		return nil, fmt.Errorf("%s: there is no CRL in it", path)
+		return nil, hinted(`in PEM form it begins with "-----BEGIN X509 CRL-----"`, "%s: there is no CRL in it", path)
 	}
 	lists := make([]*crl, len(ders))
 	for i, der := range ders {

@@ -182,7 +182,7 @@ func TestCRLRefused(t *testing.T) {
 	}
 	p := newPKI(t)
 	cfg := config(p, tlspolicy.Verify)
-	for content, want := range map[string]string{"": "not a CRL", "garbage": "not a CRL", "-----BEGIN nothing": "there is no CRL"} {
+	for content, want := range map[string]string{"": "the file is empty", "garbage": "not a CRL", "-----BEGIN nothing": "there is no CRL"} {
 		if err := os.WriteFile(p.Path("ca.crl"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

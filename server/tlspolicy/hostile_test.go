@@ -65,8 +65,12 @@ func TestHostilePeers(t *testing.T) {
 		if bytes.Contains(answer, []byte("served")) {
 			t.Errorf("%s: answered %q", name, answer)
 		}
-		if end := <-site.ended; end.err == nil || !strings.HasPrefix(end.err.Error(), "TLS handshake: ") {
+		end := <-site.ended
+		if end.err == nil || !strings.HasPrefix(end.err.Error(), "TLS handshake: ") {
 			t.Errorf("%s: the server's error: %v", name, end.err)
+		}
+		if len(end.fields) > 0 || end.verdict != (tlspolicy.Verdict{}) { // nobody got as far as a certificate
+			t.Errorf("%s: log fields %v, verdict %+v", name, end.fields, end.verdict)
 		}
 	}
 	if said, _, err := site.visit(t, p, "alice", &tls.Config{}); said != "served\n" {

@@ -30,7 +30,9 @@ func identitySource(cfg *Config) *source[*tls.Certificate] {
 		var passphrase []byte
 		if cfg.PassphraseFile != "" {
 			passphrase, _, _ = bytes.Cut(content[cfg.PassphraseFile], []byte("\n"))
-			passphrase = bytes.TrimSuffix(passphrase, []byte("\r"))
+			if passphrase = bytes.TrimSuffix(passphrase, []byte("\r")); len(passphrase) == 0 {
+				return nil, hinted("leave the file out for a key that is not encrypted", "%s: the first line, which is the passphrase, is empty", cfg.PassphraseFile)
+			}
 		}
 		var id *tls.Certificate
 		var err error
@@ -47,6 +49,9 @@ func identitySource(cfg *Config) *source[*tls.Certificate] {
 }
 
 func parsePKCS12(path string, content []byte, passphrase string) (*tls.Certificate, error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, err
+	}
 	key, leaf, chain, err := pkcs12.DecodeChain(content, passphrase)
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
 		return nil, hinted("name a passphrase file, which has the passphrase as its first line", "%s: the passphrase is missing or wrong", path)
@@ -101,6 +106,9 @@ func parsePEM(cfg *Config, content map[string][]byte, passphrase []byte) (*tls.C
 
 // splitPEM finds certificates and private keys among the PEM blocks.
 func splitPEM(path string, content []byte) (certs, keys []*pem.Block, err error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, nil, err
+	}
 	for {
 		var block *pem.Block
 		block, content = pem.Decode(content)
