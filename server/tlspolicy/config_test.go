@@ -3,6 +3,7 @@ package tlspolicy_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -216,6 +217,10 @@ func TestKeyForms(t *testing.T) {
 			cfg.PassphraseFile = p.Path(tt.passphrase)
 		}
 		_, err := tlspolicy.New(cfg)
+		id, alone := tlspolicy.ReadIdentity(cfg)
+		if fmt.Sprint(alone) != fmt.Sprint(err) || (id == nil) != (err != nil) {
+			t.Errorf("%s %s: %v, read alone: %v", tt.cert, tt.key, err, alone)
+		}
 		if tt.want == "" {
 			if err != nil {
 				t.Errorf("%s %s: %v", tt.cert, tt.key, err)
