@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -52,6 +53,16 @@ func TestCRLs(t *testing.T) {
 			name: "an older list beside the newer", files: []string{"old.crl", "ca.crl", "old.crl"}, alice: "served", bob: "ClientCertInvalid: nothing vouches",
 			write: func(p *pki.PKI) error {
 				return p.WriteCRL("old.crl", "ca", pki.List{Serials: []int64{pki.AliceSerial}, ThisUpdate: time.Now().Add(-3 * time.Hour)})
+			},
+		},
+		{
+			name: "two lists of one time", files: []string{"first.crl", "ca.crl", "second.crl"}, alice: "served", bob: "ClientCertInvalid: nothing vouches",
+			write: func(p *pki.PKI) error {
+				now := time.Now().Add(-time.Minute)
+				return errors.Join(
+					p.WriteCRL("first.crl", "ca", pki.List{Number: 7, ThisUpdate: now, Serials: []int64{pki.AliceSerial}}),
+					p.WriteCRL("second.crl", "ca", pki.List{Number: 8, ThisUpdate: now}),
+				)
 			},
 		},
 		{

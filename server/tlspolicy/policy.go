@@ -51,7 +51,6 @@ func New(cfg Config) (*Policy, error) {
 		}
 	}
 	p.base = &tls.Config{
-		MinVersion: cfg.MinVersion,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			return hello.Conn.(*link).owner.configure(hello), nil
 		},
@@ -107,12 +106,7 @@ func (p *Policy) Server(conn net.Conn, set Settings) (*Conn, error) {
 		}
 		c.minVersion = set.MinVersion
 	}
-	base := p.base
-	if c.minVersion != p.cfg.MinVersion {
-		base = p.base.Clone() // its tickets are its own
-		base.MinVersion = c.minVersion
-	}
-	c.tls = tls.Server(&link{Conn: conn, owner: c}, base)
+	c.tls = tls.Server(&link{Conn: conn, owner: c}, p.base)
 	return c, nil
 }
 
