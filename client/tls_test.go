@@ -8,7 +8,10 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/testdata/pki"
@@ -170,6 +173,73 @@ func TestTLSRefused(t *testing.T) {
 		if _, err := client.Connect(t.Context(), client.Config{Addr: l.Addr().String(), TLS: &settings}); err == nil || !strings.HasPrefix(err.Error(), "client: ") {
 			t.Errorf("%+v: %v", settings, err)
 		}
+	}
+	unbound := client.Config{Addr: "localhost:1", Unauthenticated: true, TLS: &client.TLS{Bind: client.BindRequire}}
+	if err := unbound.Validate(); err == nil || !strings.Contains(err.Error(), "no context to bind") {
+		t.Errorf("nothing to bind: %v", err)
+	}
+}
+
+// refusedBy has a session over TLS whose server says something in place of its
+// answer, with a pause after each byte, and gives the session's error.
+func refusedBy(t *testing.T, says string, pause time.Duration) error {
+	t.Helper()
+	certs, err := pki.New(t.TempDir())
+	check(t, err)
+	pair, err := tls.LoadX509KeyPair(certs.Path("server.crt"), certs.Path("server.key"))
+	check(t, err)
+	ours, theirs := net.Pipe()
+	var peer sync.WaitGroup
+	defer peer.Wait()
+	defer ours.Close()
+	peer.Go(func() {
+		defer theirs.Close()
+		server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{pair}})
+		if _, err := server.Read(make([]byte, 5)); err != nil { // the greeting
+			return
+		}
+		peer.Go(func() { io.Copy(io.Discard, server) })
+		for i := range says {
+			if _, err := io.WriteString(server, says[i:i+1]); err != nil {
+				return
+			}
+			time.Sleep(pause)
+		}
+	})
+	session, err := client.New(t.Context(), ours, client.Config{Addr: "[::1%lo]:1", Unauthenticated: true, TLS: &client.TLS{Roots: roots(certs)}})
+	check(t, err)
+	defer session.Close()
+	_, err = session.Sign([]byte("hello"))
+	return err
+}
+
+// A server that refuses the client tells why in a line, for which it has a
+// second, however it divides it.
+func TestRefusalTime(t *testing.T) {
+	const line = "CRL: the certificate was revoked."
+	for _, tt := range []struct {
+		name   string
+		says   string
+		pause  time.Duration
+		told   bool
+		within time.Duration
+	}{
+		{"at once", line + "\n", 0, true, 0},
+		{"slowly", line + "\n", time.Millisecond, true, time.Second},
+		{"too slowly", line + "\n", 900 * time.Millisecond, false, 6 * time.Second},
+		{"without end", "CRL: " + strings.Repeat("x", 1000), 0, false, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			err := refusedBy(t, tt.says, tt.pause)
+			e, told := errors.AsType[*client.RefusedError](err)
+			if told != tt.told || told && e.Line != line {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			if took := time.Since(began); took > tt.within {
+				t.Errorf("%s: it took %v", tt.name, took)
+			}
+		})
 	}
 }
 
