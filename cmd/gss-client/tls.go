@@ -135,7 +135,7 @@ func (o *options) secure() (*client.TLS, error) {
 	if t.ca != "" {
 		text, err := os.ReadFile(t.ca)
 		if err != nil {
-			return nil, &failure{doing: doing, err: err}
+			return nil, &failure{doing: doing, err: err, hint: "--tls-ca names a PEM file with the certificates of the CAs to trust"}
 		}
 		s.Roots = x509.NewCertPool()
 		if !s.Roots.AppendCertsFromPEM(text) {

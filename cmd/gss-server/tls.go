@@ -44,7 +44,7 @@ func (t *tlsOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&t.bind, "bind", "allow", "`policy` for binding contexts to their TLS connection: off, allow or require")
 }
 
-// check reads what the options say and refuses what contradicts itself. Whether
+// checkTLS reads what the options say and refuses what contradicts itself. Whether
 // the files are good is found when they are read.
 func (o *options) checkTLS(fs *pflag.FlagSet) error {
 	t := &o.tls

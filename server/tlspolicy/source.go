@@ -157,6 +157,9 @@ func (s *source[T]) read() (*made[T], [][]byte, error) {
 			m.settled = false
 		}
 		content, err := readFile(path)
+		if err != nil && m.stamps[i].info != nil {
+			m.settled = false // that a descriptor or a permission was wanting shows in no stamp
+		}
 		if err != nil && failed == nil {
 			failed = err
 		}
@@ -186,14 +189,21 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxFile {
+		return nil, tooLong(path) // not read to find out: it may be tried with every handshake
+	}
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(content) > maxFile {
-		return nil, fmt.Errorf("%s: the file is longer than %d bytes", path, maxFile)
+		return nil, tooLong(path)
 	}
 	return content, nil
+}
+
+func tooLong(path string) error {
+	return fmt.Errorf("%s: the file is longer than %d bytes", path, maxFile)
 }
 
 // notBlank refuses files with nothing in them, of which a parser could only say
