@@ -217,6 +217,14 @@ var (
 	errStale = errors.New("stale")
 )
 
+// fresh says so where the list's next update is overdue.
+func (c *crl) fresh(now time.Time) error {
+	if !now.After(c.list.NextUpdate) {
+		return nil
+	}
+	return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is %w: its next update was due %s", c.list.Issuer, errStale, c.list.NextUpdate.UTC().Format(time.RFC3339))
+}
+
 // status looks for a certificate in the newest list of its issuer: nil if that
 // vouches for it, a [*RevokedError] if it has it, whatever the list's age.
 func (l *crls) status(cert, issuer *x509.Certificate, now time.Time, stale StalePolicy) error {
@@ -227,10 +235,10 @@ func (l *crls) status(cert, issuer *x509.Certificate, now time.Time, stale Stale
 		if entry := c.revoked[serialKey(cert.SerialNumber)]; entry != nil {
 			return &RevokedError{Certificate: cert, At: entry.RevocationTime, Reason: entry.ReasonCode}
 		}
-		if now.After(c.list.NextUpdate) && stale == StaleRefuse {
-			return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is %w: its next update was due %s", issuer.Subject, errStale, c.list.NextUpdate.UTC().Format(time.RFC3339))
+		if stale == StaleAllow {
+			return nil
 		}
-		return nil
+		return c.fresh(now)
 	}
 	return errNoCRL
 }

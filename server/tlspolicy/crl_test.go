@@ -100,7 +100,17 @@ func TestCRLs(t *testing.T) {
 			for _, f := range tt.files {
 				cfg.CRLFiles = append(cfg.CRLFiles, p.Path(f))
 			}
+			var warned []tlspolicy.Event
+			cfg.Trace = func(ev tlspolicy.Event) {
+				if ev.Remote == nil {
+					warned = append(warned, ev)
+				}
+			}
 			site := newSite(t, newPolicy(t, cfg))
+			if stale := strings.HasPrefix(tt.name, "stale"); len(warned) > 0 != stale ||
+				stale && (!strings.HasSuffix(warned[0].Detail, "stale.crl") || !strings.Contains(warned[0].Err.Error(), "its next update was due")) {
+				t.Errorf("reported at the start: %v", warned)
+			}
 			for name, want := range map[string]string{"alice": tt.alice, "bob": tt.bob} {
 				said, _, err := site.visit(t, p, name, &tls.Config{})
 				<-site.ended
