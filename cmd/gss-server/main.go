@@ -143,6 +143,9 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	}
 	datagrams, err := opts.listenDTLS(out, log)
 	if err != nil {
+		for _, l := range listeners {
+			_ = l.Close() // nothing came by it
+		}
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
