@@ -117,6 +117,20 @@ func hint(err error) string {
 	return ""
 }
 
+// What cannot be had together says what to do about it.
+func TestHints(t *testing.T) {
+	p := newPKI(t)
+	cfg := config(p, tlspolicy.None)
+	cfg.MinVersion, cfg.CipherSuites = 0, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+	if err := cfg.Validate(); !strings.Contains(hint(err), "allow TLS 1.2 as well") {
+		t.Errorf("suites for 1.3: %v (%s)", err, hint(err))
+	}
+	cfg = tlspolicy.Config{CertFile: "cert", PKCS12File: "p12"}
+	if _, err := tlspolicy.ReadIdentity(cfg); !strings.Contains(hint(err), "either a PKCS#12 file or PEM files") {
+		t.Errorf("two sources: %v (%s)", err, hint(err))
+	}
+}
+
 func TestParse(t *testing.T) {
 	for name, want := range map[string]uint16{"1.3": tls.VersionTLS13, "TLS1.2": tls.VersionTLS12, "TLSv1.2": tls.VersionTLS12, "tls 1.3": 0} {
 		got, err := tlspolicy.ParseVersion(name)
