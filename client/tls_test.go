@@ -108,6 +108,50 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A server that is refused learns nothing of the client's certificate, either.
+func TestCheckBeforeCertificate(t *testing.T) {
+	certs, err := pki.New(t.TempDir())
+	check(t, err)
+	pair, err := tls.LoadX509KeyPair(certs.Path("server.crt"), certs.Path("server.key"))
+	check(t, err)
+	alice, err := tls.LoadX509KeyPair(certs.Path("alice.crt"), certs.Path("alice.key"))
+	check(t, err)
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		for _, refuse := range []error{nil, errors.New("not today")} {
+			shown := 0 // certificates, as the server sees it
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+				Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version,
+				VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+					shown = len(raw)
+					return nil
+				},
+			})
+			check(t, err)
+			done := make(chan error, 1)
+			go func() {
+				conn, err := l.Accept()
+				if err == nil {
+					err = conn.(*tls.Conn).Handshake()
+					conn.Close()
+				}
+				done <- err
+			}()
+			conn, err := client.Connect(t.Context(), client.Config{Addr: l.Addr().String(), TLS: &client.TLS{
+				Roots: roots(certs), ServerName: "localhost", Certificate: &alice, MinVersion: version,
+				Check: func(client.Server) error { return refuse },
+			}})
+			serr := <-done
+			if err == nil {
+				conn.Close()
+			}
+			l.Close()
+			if !errors.Is(err, refuse) || (serr == nil) != (refuse == nil) || (shown > 0) != (refuse == nil) {
+				t.Errorf("%s, refused by %v: %v; the server saw %d certificates and %v", tls.VersionName(version), refuse, err, shown, serr)
+			}
+		}
+	}
+}
+
 // Several faults at once: the gravest is told.
 func TestGravestFault(t *testing.T) {
 	certs, err := pki.New(t.TempDir())
