@@ -19,7 +19,9 @@ import (
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/client/dtls"
 	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
-	server "github.com/countersign-go/countersign/server/dtls"
+	"github.com/countersign-go/countersign/server"
+	serverdtls "github.com/countersign-go/countersign/server/dtls"
+	"github.com/countersign-go/countersign/server/echo"
 )
 
 // patience is how long a test waits for what has to come.
@@ -27,18 +29,43 @@ const patience = 20 * time.Second
 
 var testKey = []byte("0123456789abcdef")
 
-func startServer(t *testing.T, cfg server.Config) *server.Server {
+// A testServer echoes, or acknowledges.
+type testServer struct {
+	net.Listener
+	stop func() // ends the sessions
+}
+
+func startServer(t *testing.T, hint string, ack bool) *testServer {
 	t.Helper()
-	cfg.Key = func(identity string) ([]byte, bool) { return testKey, identity == "alice" }
-	s, err := server.New(cfg)
+	transport, err := serverdtls.New(serverdtls.Config{
+		Key:  func(identity string) ([]byte, bool) { return testKey, identity == "alice" },
+		Hint: hint,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
+	l, err := transport.Listen("127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
+	engine, err := server.New(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := engine.Run(ctx, &server.Listener{Listener: l, Service: echo.New(echo.Config{Ack: ack})}); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop := func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(stop)
+	return &testServer{l, stop}
 }
 
 func alice(addr string) dtls.Config {
@@ -64,7 +91,7 @@ func stepOf(err error) client.Step {
 }
 
 func TestEcho(t *testing.T) {
-	srv := startServer(t, server.Config{Hint: "who is it"})
+	srv := startServer(t, "who is it", false)
 	var mu sync.Mutex
 	var way [2][]byte
 	cfg := alice(srv.Addr().String())
@@ -101,7 +128,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestAsk(t *testing.T) {
-	srv := startServer(t, server.Config{Reply: server.ACK})
+	srv := startServer(t, "", true)
 	s := dial(t, alice(srv.Addr().String()))
 	answer, err := s.Ask([]byte("hello"))
 	if err != nil {
@@ -113,7 +140,7 @@ func TestAsk(t *testing.T) {
 }
 
 func TestEchoTellsOfOtherBytes(t *testing.T) {
-	srv := startServer(t, server.Config{Reply: server.ACK})
+	srv := startServer(t, "", true)
 	cfg := alice(srv.Addr().String())
 	cfg.Timeout, cfg.Resend = 300*time.Millisecond, 50*time.Millisecond
 	s := dial(t, cfg)
@@ -124,7 +151,7 @@ func TestEchoTellsOfOtherBytes(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	for name, change := range map[string]func(*dtls.Config){
 		"key":      func(c *dtls.Config) { c.Key = []byte("not alice's key!") },
 		"identity": func(c *dtls.Config) { c.Identity = "mallory" },
@@ -160,21 +187,19 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestServerCloses(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	s := dial(t, alice(srv.Addr().String()))
 	if err := s.Echo([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if err := srv.Close(); err != nil {
-		t.Fatal(err)
-	}
+	srv.stop()
 	if err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want that the server closed", err)
 	}
 }
 
 func TestClose(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	s := dial(t, alice(srv.Addr().String()))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

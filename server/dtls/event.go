@@ -59,7 +59,7 @@ func (cfg *Config) note(e Event) {
 	if cfg.Log == nil {
 		return
 	}
-	level := [...]logrus.Level{Error: logrus.ErrorLevel, Warning: logrus.WarnLevel, Info: logrus.InfoLevel, Datagram: logrus.DebugLevel}[e.Kind]
+	level := [...]logrus.Level{Error: logrus.WarnLevel, Warning: logrus.WarnLevel, Info: logrus.DebugLevel, Datagram: logrus.DebugLevel}[e.Kind]
 	if !cfg.Log.IsLevelEnabled(level) {
 		return
 	}
