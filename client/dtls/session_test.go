@@ -29,13 +29,18 @@ const patience = 20 * time.Second
 
 var testKey = []byte("0123456789abcdef")
 
-// A testServer echoes, or acknowledges.
+// A testServer is an engine that knows alice.
 type testServer struct {
 	net.Listener
 	stop func() // ends the sessions
 }
 
 func startServer(t *testing.T, hint string, ack bool) *testServer {
+	t.Helper()
+	return serve(t, hint, echo.New(echo.Config{Ack: ack}))
+}
+
+func serve(t *testing.T, hint string, service server.Service) *testServer {
 	t.Helper()
 	transport, err := serverdtls.New(serverdtls.Config{
 		Key:  func(identity string) ([]byte, bool) { return testKey, identity == "alice" },
@@ -56,7 +61,7 @@ func startServer(t *testing.T, hint string, ack bool) *testServer {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := engine.Run(ctx, &server.Listener{Listener: l, Service: echo.New(echo.Config{Ack: ack})}); err != nil {
+		if err := engine.Run(ctx, &server.Listener{Listener: l, Service: service}); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -109,7 +114,7 @@ func TestEcho(t *testing.T) {
 		t.Errorf("hint %q, suite %q, with %v", s.Hint(), s.Suite(), s.RemoteAddr())
 	}
 	for _, msg := range []string{"h", "hello, secret", strings.Repeat("m", dtls.MaxMessage)} {
-		if err := s.Echo([]byte(msg)); err != nil {
+		if _, err := s.Echo([]byte(msg)); err != nil {
 			t.Errorf("%d bytes: %v", len(msg), err)
 		}
 	}
@@ -121,7 +126,7 @@ func TestEcho(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, dtls.MaxMessage + 1} {
-		if err := s.Echo(make([]byte, n)); stepOf(err) != client.Sending {
+		if _, err := s.Echo(make([]byte, n)); stepOf(err) != client.Sending {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
@@ -139,14 +144,58 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-func TestEchoTellsOfOtherBytes(t *testing.T) {
+// A server that acknowledges is no failure, and names this client.
+func TestEchoAcknowledged(t *testing.T) {
 	srv := startServer(t, "", true)
+	cfg := alice(srv.Addr().String())
+	cfg.Resend = patience // the first answer is taken
+	s := dial(t, cfg)
+	for range 2 {
+		answer, err := s.Echo([]byte("hello"))
+		if who, ok := dtls.Acknowledgement(answer); err != nil || !ok || who.String() != s.LocalAddr().String() {
+			t.Errorf("got %q, %v; this is %v", answer, err, s.LocalAddr())
+		}
+	}
+}
+
+func TestAcknowledgement(t *testing.T) {
+	for _, good := range []string{"to 192.0.2.1:5684: ACK", "to [2001:db8::1]:1: ACK", "to [fe80::1%eth0]:5684: ACK"} {
+		if who, ok := dtls.Acknowledgement([]byte(good)); !ok || !who.IsValid() {
+			t.Errorf("%q is none", good)
+		}
+	}
+	for _, bad := range []string{"", "to : ACK", "to ACK", "ACK", "to 192.0.2.1: ACK", "to 192.0.2.1:0x1: ACK", "to host:5684: ACK", "to 192.0.2.1:5684: NAK", "so 192.0.2.1:5684: ACK", "to 192.0.2.1:5684: ACK\n"} {
+		if who, ok := dtls.Acknowledgement([]byte(bad)); ok {
+			t.Errorf("%q is one, of %v", bad, who)
+		}
+	}
+}
+
+// liar is a service that answers something else.
+type liar struct{}
+
+func (liar) Serve(_ context.Context, s *server.Session) error {
+	s.Established()
+	buf := make([]byte, dtls.MaxMessage)
+	for {
+		if _, err := s.Read(buf); err != nil {
+			return nil
+		}
+		if _, err := s.Write([]byte("something else")); err != nil {
+			return err
+		}
+		s.Done(false)
+	}
+}
+
+func TestEchoTellsOfOtherBytes(t *testing.T) {
+	srv := serve(t, "", liar{})
 	cfg := alice(srv.Addr().String())
 	cfg.Timeout, cfg.Resend = 300*time.Millisecond, 50*time.Millisecond
 	s := dial(t, cfg)
-	err := s.Echo([]byte("hello"))
-	if d, ok := errors.AsType[*dtls.DifferentError](err); !ok || string(d.Sent) != "hello" || !strings.HasSuffix(string(d.Got), "ACK") || stepOf(err) != client.Receiving {
-		t.Errorf("got %v", err)
+	answer, err := s.Echo([]byte("hello"))
+	if d, ok := errors.AsType[*client.EchoError](err); !ok || string(d.Sent) != "hello" || string(d.Received) != "something else" || string(answer) != "something else" || stepOf(err) != client.Receiving {
+		t.Errorf("got %q, %v", answer, err)
 	}
 }
 
@@ -189,11 +238,11 @@ func TestNobodyThere(t *testing.T) {
 func TestServerCloses(t *testing.T) {
 	srv := startServer(t, "", false)
 	s := dial(t, alice(srv.Addr().String()))
-	if err := s.Echo([]byte("hello")); err != nil {
+	if _, err := s.Echo([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
 	srv.stop()
-	if err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
+	if _, err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want that the server closed", err)
 	}
 }
@@ -204,7 +253,7 @@ func TestClose(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Echo([]byte("hello")); !errors.Is(err, net.ErrClosed) {
+	if _, err := s.Echo([]byte("hello")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want that it is closed", err)
 	}
 }
@@ -337,7 +386,7 @@ func TestServerIsGone(t *testing.T) {
 	s := dial(t, cfg)
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
-	if err := s.Echo([]byte("hello")); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := s.Echo([]byte("hello")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("got %v, want that nobody listens", err)
 	}
 }
@@ -361,7 +410,7 @@ func TestGnuTLSServer(t *testing.T) {
 	p := run(t, "done", "gnutls-serv", "--udp", "--echo", "--pskpasswd", keys, "--priority", "NORMAL:-KX-ALL:+ECDHE-PSK:+PSK", "-p", "PORT")
 	s := dial(t, alice(p.addr))
 	for i := range 10 {
-		if err := s.Echo(fmt.Appendf(nil, "message %d", i)); err != nil {
+		if _, err := s.Echo(fmt.Appendf(nil, "message %d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -61,7 +61,7 @@ func TestDTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	if err := session.Echo([]byte("hello over datagrams")); err != nil {
+	if _, err := session.Echo([]byte("hello over datagrams")); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -88,7 +88,7 @@ func TestDTLSOnce(t *testing.T) {
 			t.Fatalf("with the key %x: %v", tt.key, err)
 		}
 		if err == nil {
-			if err := session.Echo([]byte("once")); err != nil {
+			if _, err := session.Echo([]byte("once")); err != nil {
 				t.Error(err)
 			}
 			session.Close()
@@ -122,7 +122,8 @@ func TestDTLSReload(t *testing.T) {
 			return err
 		}
 		defer session.Close()
-		return session.Echo([]byte("hello"))
+		_, err = session.Echo([]byte("hello"))
+		return err
 	}
 	writeFile(t, file, fmt.Sprintf("bob %x\n", pskKey))
 	p.signal(t, syscall.SIGHUP)
