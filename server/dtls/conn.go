@@ -1,9 +1,7 @@
 package dtls
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +14,9 @@ import (
 
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
-	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/logging"
 
 	"github.com/countersign-go/countersign/server"
-	"github.com/countersign-go/countersign/server/dtls/psk"
 )
 
 // A conn is a peer's association: a net.Conn whose reads and writes are
@@ -48,15 +44,6 @@ type conn struct {
 	theyClosed atomic.Bool
 	empty      tally // of the reading goroutine
 }
-
-// A stage is where a conn stands with its handshake.
-type stage int
-
-const (
-	fresh stage = iota
-	shaking
-	shaken
-)
 
 // silent keeps pion/dtls from logging on its own.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
@@ -91,138 +78,8 @@ func (c *conn) fail(cause error) {
 	_ = c.queue.Close() // which ends what pion/dtls reads
 }
 
-// maxShown bounds what is shown of an identity, in bytes: peers have to manage
-// as many (RFC 4279, section 5.3), and can send more.
-const maxShown = 128
-
-// key is asked by pion/dtls for the key of an identity. Where there is none a
-// random key lets the handshake fail as with a wrong one, so that nobody can
-// find out who is known (RFC 4279, section 2).
-func (c *conn) key(identity []byte) ([]byte, error) {
-	c.identity = string(identity)
-	shown := identity[:min(len(identity), maxShown)]
-	c.note(Info, fmt.Sprintf("PSK identity received: %q", shown))
-	key, ok := c.router.cfg.Key(c.identity)
-	switch {
-	case !ok:
-		c.refused = fmt.Errorf("unknown identity %q", shown)
-	case len(key) == 0 || len(key) < psk.MinKey && !c.router.cfg.WeakKeys:
-		c.refused = fmt.Errorf("the key of %q has %d bytes, fewer than %d: not used", shown, len(key), psk.MinKey)
-	default:
-		return key, nil
-	}
-	key = make([]byte, 2*psk.MinKey)
-	_, _ = rand.Read(key) // never fails
-	return key, nil
-}
-
-// serverHello puts the suite into the server's hello that the client knows it by.
-func (c *conn) serverHello(m handshake.MessageServerHello) handshake.Message {
-	m.CipherSuiteID = &c.assoc.id
-	return &m
-}
-
 func (c *conn) note(kind Kind, text string) {
 	c.router.cfg.note(Event{Kind: kind, Peer: c.addr, Text: text})
-}
-
-// HandshakeContext makes the handshake, once, until ctx ends, the connection's
-// deadline passes, or the transport's time limit is over, which began with the
-// cookie. After an error the connection is of no more use; later calls return it
-// again.
-func (c *conn) HandshakeContext(ctx context.Context) error {
-	c.handshaking.Lock()
-	defer c.handshaking.Unlock()
-	if err := c.beginHandshake(); err != nil || c.isShaken() {
-		return cmp.Or(err, c.outcome)
-	}
-	limit := c.router.cfg.HandshakeTimeout
-	within, stop := context.WithDeadline(c.ctx, c.since.Add(limit))
-	defer stop()
-	defer context.AfterFunc(ctx, func() { c.interrupt(ctx.Err()) })()
-	err := c.dtls.HandshakeContext(within)
-
-	c.mu.Lock()
-	c.stage = shaken
-	closed := c.closed
-	c.rearm()
-	c.mu.Unlock()
-	c.router.pending.end(c.addr.Addr())
-	if err != nil {
-		c.outcome = c.explain(err, limit)
-	} else {
-		c.established.Store(true)
-		c.note(Info, "encrypted with "+c.assoc.name)
-	}
-	if closed {
-		c.finish()
-		c.outcome = cmp.Or(c.outcome, net.ErrClosed)
-	}
-	return c.outcome
-}
-
-// beginHandshake says why there will be no handshake, nil if there is or was one.
-func (c *conn) beginHandshake() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.stage == shaken:
-	case c.closed:
-		return net.ErrClosed
-	case c.leaving:
-		return server.ErrShutdown
-	default:
-		c.stage = shaking
-		c.rearm()
-	}
-	return nil
-}
-
-func (c *conn) isShaken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stage == shaken
-}
-
-// rearm has a handshake that is under way end at the deadline. c.mu is held.
-func (c *conn) rearm() {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
-	if c.stage == shaking && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.interrupt(os.ErrDeadlineExceeded) })
-	}
-}
-
-// interrupt ends a handshake that is under way, unless it has only to send its
-// last messages: the client has its keys by then, or will in a moment, and only
-// what comes after them is something to it.
-func (c *conn) interrupt(cause error) {
-	if !c.finishing.Load() && !c.isShaken() {
-		c.fail(cause)
-	}
-}
-
-// explain says why a handshake failed, and tells the peer what it may know.
-func (c *conn) explain(err error, limit time.Duration) error {
-	switch cause := context.Cause(c.ctx); {
-	case errors.Is(cause, errWrongKey):
-		c.alert(alert.Fatal, alert.DecryptError)
-		if c.refused != nil {
-			return c.refused
-		}
-		return fmt.Errorf("identity %q: %w", c.identity[:min(len(c.identity), maxShown)], errWrongKey)
-	case errors.Is(cause, errReplaced):
-		return cause
-	case cause != nil: // it was interrupted
-		c.alert(alert.Warning, alert.CloseNotify)
-		return cause
-	case errors.Is(err, context.DeadlineExceeded):
-		c.alert(alert.Fatal, alert.HandshakeFailure)
-		return fmt.Errorf("handshake not finished within %s", limit)
-	}
-	return err
 }
 
 // LogFields say who is at the other end and how it is encrypted, for a log.

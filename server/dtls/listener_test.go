@@ -270,8 +270,9 @@ func TestPrinter(t *testing.T) {
 	var out bytes.Buffer
 	show := newPrinter(&out, false)
 	show(Event{Kind: Datagram, Peer: from, Text: "a\x1bb\n", Ciphertext: []byte{0x17, 0xfe}})
+	show(Event{Kind: Datagram, Peer: from, Text: "b"})
 	show(Event{Kind: Error, Text: "bad"})
-	if got, want := out.String(), "datagram: 192.0.2.1:5684: \n\tciphertext: 17fe\n\ttext: \"a\\x1bb\\n\"\nerror: bad\n"; got != want {
+	if got, want := out.String(), "datagram: 192.0.2.1:5684: \n\tciphertext: 17fe\n\ttext: \"a\\x1bb\\n\"\ndatagram: 192.0.2.1:5684: \n\ttext: \"b\"\nerror: bad\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	seen := make(map[string]bool)
