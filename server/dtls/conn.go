@@ -37,7 +37,7 @@ type conn struct {
 	mu       sync.Mutex
 	stage    stage
 	deadline time.Time   // of reading, and so of the handshake
-	timer    *time.Timer // ends the handshake at the deadline
+	timer    *time.Timer // ends the handshake at the deadline; before it, evicts who is not accepted
 	leaving  bool        // nothing is read any more
 	closed   bool
 
@@ -187,6 +187,9 @@ func (c *conn) Close() error {
 	c.mu.Lock()
 	before, stage := c.closed, c.stage
 	c.closed = true
+	if stage == fresh && c.timer != nil {
+		c.timer.Stop()
+	}
 	c.mu.Unlock()
 	switch {
 	case before:

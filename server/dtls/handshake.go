@@ -84,12 +84,18 @@ func (c *conn) isShaken() bool {
 	return c.stage == shaken
 }
 
-// rearm has a handshake that is under way end at the deadline. c.mu is held.
+// evictLater closes the connection when the time limit is over and nobody has
+// accepted it.
+func (c *conn) evictLater() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(time.Until(c.since.Add(c.router.cfg.HandshakeTimeout)), func() { _ = c.Close() })
+}
+
+// rearm has a handshake that is under way end at the deadline. Who sets one, or
+// makes the handshake, has accepted the connection. c.mu is held.
 func (c *conn) rearm() {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
+	c.timer.Stop()
 	if c.stage == shaking && !c.deadline.IsZero() {
 		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.interrupt(os.ErrDeadlineExceeded) })
 	}

@@ -3,7 +3,9 @@ package dtls
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -54,6 +56,36 @@ func TestEviction(t *testing.T) {
 			t.Errorf("the place is not free: %d handshakes", n)
 		}
 		_ = s.Stop()
+	})
+}
+
+// So is who is not even accepted.
+func TestEvictionFromBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _, _ := setUp(t, Config{}, nil)
+		f := newFakeSocket()
+		if err := l.serve("fake", f); err != nil {
+			t.Fatal(err)
+		}
+		s := &testServer{Listener: l}
+		f.silentHello(t, netip.MustParseAddrPort("192.0.2.1:5684"))
+		if n, _ := s.underWay(); n != 1 {
+			t.Errorf("%d handshakes under way", n)
+		}
+		time.Sleep(DefaultHandshakeTimeout)
+		synctest.Wait()
+		if n, _ := s.underWay(); n != 0 || len(s.current().known()) != 0 {
+			t.Errorf("after the time limit: %d handshakes, %d peers", n, len(s.current().known()))
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("it reads: %v", err)
+		}
+		_ = c.Close()
+		_ = l.Close()
 	})
 }
 

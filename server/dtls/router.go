@@ -174,6 +174,7 @@ func (r *router) admit(c *conn) bool {
 	if r.deaf {
 		return false
 	}
+	c.evictLater()
 	select {
 	case r.accepted <- c:
 		r.peers[c.addr] = c
