@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // MinKey is the length of the shortest key that is not weak, in bytes: 128 bits.
@@ -132,7 +133,8 @@ func (t *Table) add(line string, weak bool) error {
 // Load reads a file of keys as [Parse] does. If the file can be read or changed
 // by others than its owner, warning says so. Errors name the file.
 func Load(path string, weak bool) (t *Table, warning string, err error) {
-	f, err := os.Open(path)
+	// A pipe that nobody writes to reads as empty, rather than for ever.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, "", err
 	}
