@@ -68,12 +68,15 @@ func (x *exchange) show(info gss.Info) {
 	if x.cfg.LocalName != nil {
 		local, lerr = x.cfg.LocalName(info.Initiator)
 	}
-	x.out.established(info, local, lerr, x.cfg.Verbose)
+	x.out.established(info, local, x.cfg.Verbose)
 
 	x.session.Note("client", info.Initiator.String())
 	x.session.Note("mechanism", info.Mechanism.Name())
 	x.session.Note("flags", info.Flags.String())
-	if local != "" {
+	switch {
+	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
+		x.session.Note("localname_error", lerr.Error())
+	case local != "":
 		x.session.Note("localname", local)
 	}
 	if !info.Expires.IsZero() {
