@@ -272,7 +272,8 @@ HEIMDAL = {
 UDP = {
  kdc = udp/c
 }
-ONELINE = { kdc = x }
+ONELINE = { kdc = x kdc = tcp/y:89 }
+STRING = { kdc }
 PROXY = {
  kdc = https://x/y
 }
@@ -295,6 +296,7 @@ WRONG = {
 		{"HEIMDAL", 1, "tcp b:89, udp a:88, udp c:88, tcp a:88"},
 		{"HEIMDAL", 2000, "tcp b:89, tcp a:88, udp c:88, udp a:88"},
 		{"HEIMDAL", 40000, "tcp b:89, tcp a:88"},
+		{"ONELINE", 1, "udp x:88, tcp y:89, tcp x:88"},
 		{"R", 1, "udp one.example:88, udp two.example:89, tcp three.example:90"},
 		{"R", 2000, "tcp three.example:90, udp one.example:88, udp two.example:89"},
 		{"R", 40000, "tcp three.example:90"},
@@ -311,7 +313,7 @@ WRONG = {
 	}
 	_, err = c.locate(t.Context(), "UDP", s, 40000, false)
 	wantError(t, err, "Cannot find KDC for realm ", -1765328230)
-	for realm, cause := range map[string]string{"NONE": "", "ABSENT": "no such host", "ONELINE": "one line", "PROXY": `"https://x/y" is a proxy`, "WRONG": `"http/x" is not written as`, "": "", "A B": "", "A\n": ""} {
+	for realm, cause := range map[string]string{"NONE": "", "ABSENT": "no such host", "STRING": "is a string", "PROXY": `"https://x/y" is a proxy`, "WRONG": `"http/x" is not written as`, "": "", "A B": "", "A\n": ""} {
 		_, err := c.locate(t.Context(), realm, s, 1, false)
 		wantError(t, err, "Cannot find KDC for realm ", -1765328230)
 		if !strings.Contains(err.Error(), cause) {

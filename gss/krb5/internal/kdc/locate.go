@@ -23,7 +23,7 @@ type server struct{ network, addr string }
 
 func (s server) String() string { return s.network + " " + s.addr }
 
-var errOneLine = errors.New("its entry stands on one line, which makes it a string: put a line break after the opening brace")
+var errNoSection = errors.New("its entry in [realms] is a string, not a section in braces")
 
 // locate gives the KDCs of realm in the order in which to try them: those of the
 // configuration, or if it has none and dns_lookup_kdc allows it, those of DNS.
@@ -48,7 +48,7 @@ func (c *Client) locate(ctx context.Context, realm string, s krb5conf.Settings, 
 		case len(unusable) > 0:
 			cause = entryError(unusable[0])
 		case len(c.Profile.Values("realms", realm)) > 0:
-			cause = errOneLine
+			cause = errNoSection
 		case s.DNSLookupKDC:
 			servers, cause = c.lookupSRV(ctx, networks, realm)
 		}

@@ -159,7 +159,8 @@ func TestKDCs(t *testing.T) {
  OLD = {
   master_kdc = old.example
  }
- ONELINE = { kdc = x }
+ ONELINE = { kdc = x master_kdc = y }
+ STRING = x
 `)
 	want := []KDC{
 		{"", "kdc2.example:88"}, {"", "kdc1.example:8888"}, {"", "192.0.2.1:88"},
@@ -169,13 +170,16 @@ func TestKDCs(t *testing.T) {
 	if got := p.KDCs("R"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := append(p.KDCs("r"), p.KDCs("ONELINE")...); got != nil {
+	if got := append(p.KDCs("r"), p.KDCs("STRING")...); got != nil {
 		t.Errorf("got %q for realms without any", got)
+	}
+	if got := append(p.KDCs("ONELINE"), p.PrimaryKDCs("ONELINE")...); !reflect.DeepEqual(got, []KDC{{"", "x:88"}, {"", "y:88"}}) {
+		t.Errorf("got %q for a realm on one line", got)
 	}
 	if got := append(p.PrimaryKDCs("R"), p.PrimaryKDCs("OLD")...); !reflect.DeepEqual(got, []KDC{{"", "kdc1.example:8888"}, {"", "old.example:88"}}) {
 		t.Errorf("primary KDCs %q", got)
 	}
-	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"OLD", "R"}) {
+	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"OLD", "ONELINE", "R"}) {
 		t.Errorf("realms %q", got)
 	}
 }
