@@ -60,7 +60,7 @@ func TestHeartbeatOfClient(t *testing.T) {
 		c, p := dial(t, l, cfg)
 		stop := make(chan bool)
 		talked := make(chan bool)
-		talker := &peer{t: t, conn: p.conn, wire: p.wire}
+		talker := p.other()
 		go func() {
 			defer close(talked)
 			for n := uint64(1); ; n++ {

@@ -77,7 +77,7 @@ func TestHostile(t *testing.T) {
 				for range requests {
 					p.read()
 				}
-				reader := &peer{t: t, conn: p.conn, wire: p.wire}
+				reader := p.other()
 				bye := make(chan string, 1)
 				go func() {
 					for {
@@ -189,7 +189,7 @@ func TestHostileFrames(t *testing.T) {
 		"no token":       {sealed, []byte("x"), "no such token"},
 		"another token":  {sealed, []byte("S\x00\x00\x00\x00\x00\x00\x00\x09"), "token 9"},
 		"half a message": {sealed, []byte("S\x00\x00\x00\x00\x00\x00\x00\x01\x40\x00\x00\x08"), "truncated"},
-		"too long":       {sealed, make([]byte, pushwire.MaxToken+64<<10), "too long"},
+		"too long":       {sealed, make([]byte, pushwire.MaxToken+64<<10), "longer than"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := listen()

@@ -301,7 +301,9 @@ func TestClose(t *testing.T) {
 		c, p := dial(t, l, l.config())
 		r := c.Wait(time.Second)
 		p.read()
+		served := make(chan bool)
 		go func() {
+			defer close(served)
 			if bye, ok := p.read().(pushwire.Bye); !ok || bye.Code != pushwire.Finished {
 				t.Errorf("the client ends with %+v", bye)
 			}
@@ -309,6 +311,7 @@ func TestClose(t *testing.T) {
 		}()
 		check(t, c.Close())
 		check(t, c.Close())
+		<-served
 		if _, err := r.Wait(t.Context()); !errors.Is(err, push.ErrInterrupted) || !errors.Is(err, push.ErrClosed) {
 			t.Errorf("under way at Close: %v", err)
 		}

@@ -71,6 +71,13 @@ type peer struct {
 	wire  *pushwire.Conn
 	rest  []byte
 	token int // number of the token that was read last, from 1
+
+	writing chan struct{} // a Mutex would hold the bubble's clock
+}
+
+// other is for another goroutine: one of them reads, both may say something.
+func (p *peer) other() *peer {
+	return &peer{t: p.t, conn: p.conn, wire: p.wire, writing: p.writing}
 }
 
 // accept takes a connection, its context established.
@@ -84,7 +91,7 @@ func (l *listener) accept(t testing.TB) *peer {
 		}
 	}
 	check(t, frames.WriteFrame(token.Context, []byte("accept")))
-	return &peer{t: t, conn: conn, wire: pushwire.NewConn(frames, new(fakeContext), nil)}
+	return &peer{t: t, conn: conn, wire: pushwire.NewConn(frames, new(fakeContext), nil), writing: make(chan struct{}, 1)}
 }
 
 var welcome = pushwire.Welcome{
@@ -113,6 +120,8 @@ func (p *peer) say(msgs ...pushwire.Message) {
 	p.t.Helper()
 	b, err := pushwire.Append(nil, msgs...)
 	check(p.t, err)
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
 	check(p.t, p.wire.Write(b))
 }
 
