@@ -61,7 +61,7 @@ type Loss struct {
 	Groups  map[uint32]uint64 // number of publications by group; may be nil
 
 	// Unknown says that there may be more: a server is gone, and what was
-	// published there last is not known.
+	// published there last is not known, or one was not heard of before.
 	Unknown bool
 }
 

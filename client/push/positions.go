@@ -28,7 +28,7 @@ type course struct {
 // A mark is how far an origin has come in a group.
 type mark struct {
 	seq  uint64
-	gone bool // the last subscription did not list it
+	gone bool // the last subscription did not list it, and nothing came since
 }
 
 func (t *tracker) live(group uint32) bool {
@@ -45,15 +45,19 @@ func (t *tracker) publication(m *pushwire.Publication) (fresh bool, missing Loss
 		if c == nil || !c.live {
 			continue // it is in others' groups, too
 		}
-		k, err := t.mark(c, m.Origin)
+		k, known, err := t.mark(c, m.Origin)
 		if err != nil {
 			return false, Loss{}, err
 		}
-		if stamp.Seq <= k.seq {
+		if known && stamp.Seq <= k.seq {
 			continue
 		}
 		fresh = true
-		lost.add(m.Origin, stamp.Group, stamp.Seq-k.seq-1)
+		// What an origin that is new here published before may have been before the
+		// subscription: the server knows, and has said so if it was not.
+		if known {
+			lost.add(m.Origin, stamp.Group, stamp.Seq-k.seq-1)
+		}
 		k.seq = stamp.Seq
 	}
 	return fresh, lost.loss(), nil
@@ -62,21 +66,27 @@ func (t *tracker) publication(m *pushwire.Publication) (fresh bool, missing Loss
 // lost gives what a Lost message says.
 func (t *tracker) lost(m *pushwire.Lost) (Loss, error) {
 	var lost tally
+	unknown := false
 	for _, p := range m.Positions {
 		c := t.groups[p.Group]
 		if c == nil || !c.live {
 			continue // left meanwhile
 		}
-		k, err := t.mark(c, p.Origin)
-		if err != nil {
+		k, known, err := t.mark(c, p.Origin)
+		switch {
+		case err != nil:
 			return Loss{}, err
-		}
-		if p.Seq > k.seq {
+		case known && p.Seq > k.seq:
 			lost.add(p.Origin, p.Group, p.Seq-k.seq)
-			k.seq = p.Seq
+		case !known:
+			// One at the least; where it began is not known.
+			lost.add(p.Origin, p.Group, 1)
+			unknown = m.Count <= m.Directs // else they are counted
 		}
+		k.seq = max(k.seq, p.Seq)
 	}
 	l := lost.loss()
+	l.Unknown = unknown
 	l.Count = max(sum(l.Count, uint64(m.Directs)), uint64(m.Count))
 	l.Directs = uint64(m.Directs)
 	return l, nil
@@ -116,7 +126,7 @@ func (t *tracker) subscribed(groups []uint32, positions []pushwire.Position, joi
 		if c == nil {
 			continue
 		}
-		k, err := t.mark(c, p.Origin)
+		k, _, err := t.mark(c, p.Origin)
 		if err != nil {
 			return Loss{}, err
 		}
@@ -144,7 +154,6 @@ func (t *tracker) forgetGone(c *course, listed map[*mark]bool) (unknown bool) {
 	for origin, k := range c.marks {
 		switch {
 		case listed[k]:
-			k.gone = false
 		case k.gone:
 			delete(c.marks, origin)
 			t.positions--
@@ -177,17 +186,19 @@ func (t *tracker) suspend(wanted func(group uint32) bool) {
 	}
 }
 
-func (t *tracker) mark(c *course, origin pushwire.Origin) (*mark, error) {
-	k := c.marks[origin]
-	if k == nil {
-		if t.positions >= maxPositions {
-			return nil, fmt.Errorf("more than %d positions", maxPositions)
-		}
-		k = new(mark)
-		c.marks[origin] = k
-		t.positions++
+// mark gives the mark of an origin in a course, a new one if it was not known.
+func (t *tracker) mark(c *course, origin pushwire.Origin) (k *mark, known bool, err error) {
+	if k := c.marks[origin]; k != nil {
+		k.gone = false
+		return k, true, nil
 	}
-	return k, nil
+	if t.positions >= maxPositions {
+		return nil, false, fmt.Errorf("more than %d positions", maxPositions)
+	}
+	k = new(mark)
+	c.marks[origin] = k
+	t.positions++
+	return k, false, nil
 }
 
 // A tally counts publications that did not come.
