@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"time"
 
 	"github.com/countersign-go/countersign/gss"
 )
@@ -12,8 +13,8 @@ import (
 // fake is a mechanism without secrets, on both sides. Its context tokens are
 // "init" and "accept", its wrap tokens "S" and the message, its MICs hashes.
 type fake struct {
-	refuse error // of Initiate
-	asked  func(gss.Request)
+	asked func(gss.Request) // told of each Initiate
+	life  time.Duration     // of contexts; zero: without end
 }
 
 const fakeMech gss.OID = "\x2a\x03"
@@ -24,16 +25,18 @@ func (f *fake) Initiate(_ context.Context, req gss.Request) (gss.Context, error)
 	if f.asked != nil {
 		f.asked(req)
 	}
-	if f.refuse != nil {
-		return nil, f.refuse
+	c := &fakeContext{initiator: true}
+	if f.life > 0 {
+		c.expires = time.Now().Add(f.life)
 	}
-	return &fakeContext{initiator: true}, nil
+	return c, nil
 }
 
 type fakeContext struct {
 	gss.Context // for what is not called
 	initiator   bool
 	established bool
+	expires     time.Time // zero: never
 }
 
 func (c *fakeContext) Step(tok []byte) ([]byte, error) {
@@ -69,6 +72,9 @@ func (c *fakeContext) VerifyMIC(msg, mic []byte) error {
 }
 
 func (c *fakeContext) Wrap(dst, msg []byte, seal bool) ([]byte, error) {
+	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
+		return nil, &gss.Error{Major: gss.ErrContextExpired, Mech: fakeMech}
+	}
 	kind := byte('P')
 	if seal {
 		kind = 'S'

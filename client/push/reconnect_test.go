@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign-go/countersign/client/push"
+	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
@@ -335,5 +336,38 @@ func TestClose(t *testing.T) {
 		p.hangUp()
 		synctest.Wait() // a pause
 		check(t, c.Close())
+	})
+}
+
+// When the context has expired, the client comes back with a new one, for which
+// the mechanism gets a new ticket.
+func TestContextExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listen()
+		cfg := l.config()
+		initiated := 0
+		cfg.Client.Initiator = &fake{life: time.Hour, asked: func(gss.Request) { initiated++ }}
+		lost := make(chan error, 1)
+		cfg.Events.Disconnected = func(err error, _ time.Duration) { lost <- err }
+		c, p := dial(t, l, cfg)
+		ended := make(chan bool)
+		go func() {
+			defer close(ended)
+			for p.read() != nil {
+			}
+			p.hangUp()
+		}()
+		began := time.Now()
+		if err := <-lost; !errors.Is(err, gss.ErrContextExpired) || time.Since(began) > time.Hour+welcome.Idle {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		<-ended
+		p = l.welcome(t)
+		r := c.Publish(nil, 1)
+		p.done(pushwire.Result{})
+		if _, err := r.Wait(t.Context()); err != nil || initiated != 2 {
+			t.Errorf("%d contexts, then %v", initiated, err)
+		}
+		end(t, c, p)
 	})
 }
