@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/token"
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
@@ -90,6 +91,7 @@ func (c Config) complete() (Config, error) {
 	// With the sequence numbers of GSS_C_SEQUENCE_FLAG a MIC within a token
 	// would be out of order: it was made before the token.
 	c.Client.Flags = (c.Client.Flags | services) &^ gss.Sequencing
+	c.Client.Version = token.V2
 	c.Client.MaxMessage = pushwire.MaxToken + tokenRoom
 	c.Addrs = append([]string{c.Client.Addr}, c.Addrs...)
 	c.Groups = slices.Clone(c.Groups)

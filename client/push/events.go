@@ -11,10 +11,11 @@ import (
 // nil ones are not told. They may be called before Dial has returned. What they
 // are given is theirs.
 //
-// One may make requests and wait for them: results come round the queue of
-// events. While somebody waits, what the queue has no more room for is left out
-// and told by Lost; else the server is kept waiting, and at last it is it that
-// leaves messages out.
+// One may make requests and wait for them: results do not queue with the events.
+// When a thousand events wait, nothing more is read from the server, which at last
+// leaves messages out and says so. While somebody waits for a result or for
+// room, reading goes on; what then is beyond eight thousand events or 16 MiB is
+// left out here, and told by Lost just the same.
 type Events struct {
 	Published func(Publication)
 	Sent      func(Direct)

@@ -1,7 +1,7 @@
 package push_test
 
 import (
-	"net"
+	"errors"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -124,30 +124,14 @@ func TestWriteTimeout(t *testing.T) {
 		before := time.Now()
 		r := c.Publish(nil, 1)
 		err := <-lost
-		if took := time.Since(before); took != cfg.Client.Timeout || !isTimeout(err) {
+		if took := time.Since(before); took != cfg.Client.Timeout || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("left after %v: %v", took, err)
 		}
-		if _, err := r.Wait(t.Context()); !isTimeout(err) {
+		if _, err := r.Wait(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the request: %v", err)
 		}
 		p.hangUp()
 		p = l.welcome(t)
 		end(t, c, p)
 	})
-}
-
-func isTimeout(err error) bool {
-	for ; err != nil; err = unwrap(err) {
-		if n, ok := err.(net.Error); ok && n.Timeout() || err == os.ErrDeadlineExceeded {
-			return true
-		}
-	}
-	return false
-}
-
-func unwrap(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok {
-		return u.Unwrap()
-	}
-	return nil
 }
