@@ -62,8 +62,8 @@ func (b *Batch) add(r *Request) *Request {
 
 var errCommitted = errors.New("push: the batch is committed already")
 
-// Commit sends all in as few tokens as possible, and does not wait for room: what
-// is more than may be under way follows as results come. Committing twice
+// Commit sends all in one token, or as few as have room for it, and does not wait:
+// what is more than may be under way follows as results come. Committing twice
 // does nothing.
 func (b *Batch) Commit() {
 	b.mu.Lock()

@@ -234,3 +234,54 @@ func TestTLS(t *testing.T) {
 	check(t, c.Close())
 	<-c.Done()
 }
+
+// Another of the servers that share an audience is as good: what was missed by
+// changing is told, and nothing comes twice.
+func TestFailover(t *testing.T) {
+	k := newKerberos(t)
+	var network pushtest.Network
+	first, second := tcp(t), tcp(t)
+	k.serve(t, first, serverpush.Config{Bus: network.NewBus()})
+	k.serve(t, second, serverpush.Config{Bus: network.NewBus()})
+	ctx := t.Context()
+	dial := func(cfg push.Config) *push.Client {
+		t.Helper()
+		c, err := push.Dial(ctx, cfg)
+		check(t, err)
+		return c
+	}
+	publish := func(c *push.Client, data string) {
+		t.Helper()
+		_, err := c.Publish([]byte(data), 1).Wait(ctx)
+		check(t, err)
+	}
+
+	d := newDiary()
+	var wire line
+	cfg := k.config(t, "alice", first.Addr().String())
+	cfg.Client.Open, cfg.Groups, cfg.Events = wire.open, []uint32{1}, d.events()
+	cfg.Addrs = []string{second.Addr().String()}
+	alice := dial(cfg)
+	here, there := dial(k.config(t, "bob", first.Addr().String())), dial(k.config(t, "bob", second.Addr().String()))
+	publish(here, "here 1")
+	d.expect(t, "connected", "here 1")
+	publish(there, "there 1")
+	d.expect(t, "there 1")
+
+	mend := wire.cut()
+	d.expect(t, "disconnected")
+	publish(there, "there 2")
+	publish(there, "there 3")
+	mend()
+	// What the first server published meanwhile the second does not know.
+	d.expect(t, "connected", "lost 2 0 map[1:2] true")
+	publish(there, "there 4")
+	d.expect(t, "there 4")
+	publish(here, "here 2")
+	d.expect(t, "here 2")
+	for _, c := range []*push.Client{alice, here, there} {
+		check(t, c.Close())
+		<-c.Done()
+	}
+	d.empty(t)
+}

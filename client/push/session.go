@@ -42,6 +42,11 @@ const (
 	// byeTime is how long a last word may take.
 	byeTime = time.Second
 
+	// maxGathered is how much of several messages goes into one token, in octets.
+	// Larger ones were slower: the other side cannot begin before all is there. A
+	// longer message has a token of its own.
+	maxGathered = 32 << 10
+
 	// maxPongs is how many answers to pings may wait to be written: a server
 	// that asks has no reason to ask again before it has one.
 	maxPongs = 16
@@ -249,7 +254,7 @@ func (s *session) gather() (msgs [][]byte, err error) {
 	c.mu.Lock()
 	for len(c.pending) > 0 && len(c.underWay) < window {
 		r := c.pending[0]
-		if size+len(r.encoded) > pushwire.MaxToken {
+		if size > 0 && size+len(r.encoded) > maxGathered {
 			break
 		}
 		c.pending = c.pending[1:]
