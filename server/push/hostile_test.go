@@ -84,6 +84,47 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// A frame or token that is not the next of this context ends the session.
+func TestTokens(t *testing.T) {
+	s := newServer(t, push.Config{})
+	const sealed = token.Data | token.Wrapped | token.Encrypted
+	frame := func(flags token.Flags, data string) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{byte(flags)}, uint32(len(data))), data...)
+	}
+	number := func(n byte) string { return "\x00\x00\x00\x00\x00\x00\x00" + string(n) }
+	ping := string(encode(t, pushwire.Ping{Number: 1}))
+	for name, tt := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"huge":          {[]byte{byte(sealed), 0x7f, 0xff, 0xff, 0xff}, "longer than"},
+		"a bit longer":  {binary.BigEndian.AppendUint32([]byte{byte(sealed)}, pushwire.MaxToken+1<<10+1), "longer than"},
+		"plain":         {frame(token.Data, ping), "expected a frame with"},
+		"noop":          {frame(token.NOOP, ""), "expected a frame with"},
+		"not encrypted": {frame(sealed, "P"+number(1)+ping), "not encrypted"},
+		"repeated":      {frame(sealed, "S"+number(0)+ping), "token 0 came where token 1 was due"},
+		"ahead":         {frame(sealed, "S"+number(2)+ping), "token 2 came where token 1 was due"},
+		"no token":      {frame(sealed, "x"), "Invalid token"},
+		"no number":     {frame(sealed, "Sabc"), "without a number"},
+		"cut off":       {frame(sealed, "S"+number(1)+ping)[:20], ""},
+	} {
+		c := pushtest.Dial(t, s, "evil@R", pushwire.Hello{})
+		if err := c.WriteBytes(tt.raw); err != nil {
+			t.Fatal(err)
+		}
+		if tt.want == "" {
+			c.Close()
+		}
+		bye, err := c.Expelled()
+		if err == nil || !strings.Contains(err.Error(), tt.want) || tt.want != "" && bye.Code != pushwire.Violation {
+			t.Errorf("%s: told %+v, ended with %v", name, bye, err)
+		}
+	}
+	if used := s.Memory().Used(); used != 0 {
+		t.Errorf("%d octets are held", used)
+	}
+}
+
 // Who the sender is, its context says; a name too long for the encoding is refused.
 func TestNames(t *testing.T) {
 	s := newServer(t, push.Config{})

@@ -285,7 +285,7 @@ func (m *Member) carryOut(ctx context.Context, msg pushwire.Message, read bool) 
 	case pushwire.SignRequest:
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		i := item{data: msg.Data, sign: true, result: true, id: msg.ID}
+		i := item{data: msg.Data, sign: true, result: true, id: msg.ID, inRead: read}
 		if read {
 			m.signing++
 		} else {

@@ -30,39 +30,46 @@ func (m *Member) write() {
 	room := batches.Get().(*batch)
 	defer batches.Put(room)
 	for {
-		batch := m.take(room.items[:0])
-		if len(batch) == 0 {
+		room.items = m.take(room.items[:0])
+		if len(room.items) == 0 {
 			return
 		}
-		parts := room.parts[:0]
-		room.items = batch
-		results, signs := 0, 0
-		for i := range batch {
-			part, err := m.part(&batch[i])
-			if err != nil {
-				m.fail(err)
-				return
-			}
-			parts = append(parts, part)
-			if batch[i].sign && batch[i].memory == 0 {
-				signs++
-			}
-			if batch[i].result {
-				results++
-			}
+		results, signed, err := m.assemble(room)
+		if err == nil {
+			err = m.send(room.parts)
 		}
-		room.parts = parts
-		err := m.send(parts)
-		clear(batch)
-		clear(parts)
+		clear(room.items)
+		clear(room.parts)
 		if err != nil {
 			m.fail(err)
 			return
 		}
 		if results > 0 {
-			m.answered(results, signs)
+			m.answered(results, signed)
 		}
 	}
+}
+
+// assemble makes the parts of a token, and counts the results, and those that are
+// signatures of what was read last.
+func (m *Member) assemble(b *batch) (results, signed int, err error) {
+	b.parts = b.parts[:0]
+	for i := range b.items {
+		of := &b.items[i]
+		if err == nil {
+			var part []byte
+			part, err = m.part(of)
+			b.parts = append(b.parts, part)
+		}
+		m.memory.Give(of.memory)
+		if of.result {
+			results++
+		}
+		if of.inRead {
+			signed++
+		}
+	}
+	return results, signed, err
 }
 
 // part gives what is written of an item.
@@ -70,7 +77,6 @@ func (m *Member) part(i *item) ([]byte, error) {
 	switch {
 	case i.sign:
 		mic, err := m.sec.MIC(nil, i.data)
-		m.memory.Give(i.memory)
 		if err != nil {
 			return nil, fmt.Errorf("signing message: %w", err)
 		}

@@ -211,6 +211,12 @@ func (c *Client) TryWrite(msgs ...pushwire.Message) error {
 // WriteRaw writes a token with whatever is in it.
 func (c *Client) WriteRaw(encoded []byte) error { return c.wire.Write(encoded) }
 
+// WriteBytes writes to the connection itself.
+func (c *Client) WriteBytes(b []byte) error {
+	_, err := c.conn.Write(b)
+	return err
+}
+
 // Close closes the connection without a word.
 func (c *Client) Close() { _ = c.conn.Close() }
 
