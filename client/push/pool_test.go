@@ -114,13 +114,16 @@ func TestPoolFails(t *testing.T) {
 		served := make(chan bool)
 		go func() {
 			defer close(served)
-			p := l.welcome(t)
-			l.setDown("server:1")
-			for p.next() != nil {
+			first, second := l.welcome(t), l.accept(t)
+			second.read()
+			second.say(pushwire.Bye{Code: pushwire.Refused})
+			second.hangUp()
+			for first.next() != nil {
 			}
-			p.hangUp()
+			first.hangUp()
 		}()
-		if _, err := push.NewPool(t.Context(), l.config(), 2); !errors.Is(err, errNobody) {
+		_, err := push.NewPool(t.Context(), l.config(), 2)
+		if bye, ok := errors.AsType[*push.ByeError](err); !ok || bye.Code != pushwire.Refused {
 			t.Errorf("%v", err)
 		}
 		<-served
