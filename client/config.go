@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ type Config struct {
 	Unauthenticated bool
 
 	TLS *TLS // carries the session; nil: plain TCP
+
+	// Open makes the connection to Addr, in place of TCP. It ends with ctx. May be nil.
+	Open func(ctx context.Context, addr string) (net.Conn, error)
 
 	Timeout    time.Duration // [DefaultTimeout] if zero
 	MaxMessage int           // longest frame, in bytes; [token.DefaultMaxLength] if zero
@@ -117,14 +121,20 @@ func (c Config) complete() (Config, error) {
 
 // Validate says what is wrong with the config, nil if [Dial] would use it.
 func (c Config) Validate() error {
+	_, err := c.valid()
+	return err
+}
+
+// valid is complete for whoever connects.
+func (c Config) valid() (Config, error) {
 	c, err := c.complete()
 	if err != nil {
-		return err
+		return c, err
 	}
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		return fmt.Errorf("client: address: %w", err)
+		return c, fmt.Errorf("client: address: %w", err)
 	}
-	return nil
+	return c, nil
 }
 
 // messageFlags are the flags of every DATA frame. ENCRYPTED stands for the

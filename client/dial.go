@@ -17,38 +17,43 @@ import (
 // bound the whole; the session itself goes on when ctx ends. The error is
 // that of [Config.Validate], or an [*Error].
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	cfg, err := cfg.complete()
+	cfg, err := cfg.valid()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	sec, err := cfg.initiate(ctx, nil)
+	conn, sec, err := cfg.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := cfg.connect(ctx)
+	return cfg.session(ctx, conn, sec)
+}
+
+// dial connects, with a context prepared for the connection; nil where the config
+// has none.
+func (c *Config) dial(ctx context.Context) (net.Conn, gss.Context, error) {
+	sec, err := c.initiate(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := c.connect(ctx)
 	if err != nil {
 		if sec != nil {
 			sec.Delete()
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	if sec, err = cfg.bind(ctx, conn, sec); err != nil {
+	if sec, err = c.bind(ctx, conn, sec); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return cfg.start(ctx, conn, sec)
+	return conn, sec, nil
 }
 
 // connect connects, and secures the connection if TLS is wanted.
 func (c *Config) connect(ctx context.Context) (net.Conn, error) {
-	// A TCPConn comes with TCP_NODELAY, without which a frame could wait for
-	// the acknowledgement of the one before.
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Addr)
+	conn, err := c.open(ctx)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no connection within %v: %w", c.Timeout, err)
@@ -56,6 +61,16 @@ func (c *Config) connect(ctx context.Context) (net.Conn, error) {
 		return nil, &Error{Connecting, err}
 	}
 	return c.secure(ctx, promptly(conn))
+}
+
+// open gives the connection that carries all.
+func (c *Config) open(ctx context.Context) (net.Conn, error) {
+	if c.Open != nil {
+		return c.Open(ctx, c.Addr)
+	}
+	// A TCPConn comes with TCP_NODELAY, without which a frame could wait for
+	// the acknowledgement of the one before.
+	return new(net.Dialer).DialContext(ctx, "tcp", c.Addr)
 }
 
 // bind gives a context that is bound to the connection in place of one that was
@@ -103,7 +118,7 @@ func New(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
 		secured.Close()
 		return nil, err
 	}
-	return cfg.start(ctx, secured, sec)
+	return cfg.session(ctx, secured, sec)
 }
 
 // initiate prepares the context; nil for an unauthenticated session.
@@ -118,52 +133,62 @@ func (c *Config) initiate(ctx context.Context, bindings *gss.ChannelBindings) (g
 	return sec, nil
 }
 
-// start greets the server and establishes the context that was prepared.
-func (c *Config) start(ctx context.Context, conn net.Conn, sec gss.Context) (*Session, error) {
-	s := &Session{cfg: *c, raw: conn}
-	s.fill = s.appendMessage
-	var err error
-	if s.conn, err = (token.Config{Version: c.Version, MaxLength: c.MaxMessage}).NewConn(conn); err != nil {
-		conn.Close()
+// session makes a session of a connection and the context that was prepared for it.
+func (c *Config) session(ctx context.Context, conn net.Conn, sec gss.Context) (*Session, error) {
+	frames, sec, err := c.start(ctx, conn, sec)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.establish(ctx, sec); err != nil {
+	s := &Session{cfg: *c, raw: conn, conn: frames, sec: sec}
+	s.fill = s.appendMessage
+	return s, nil
+}
+
+// start greets the server and establishes the context that was prepared. It
+// closes the connection if that fails.
+func (c *Config) start(ctx context.Context, conn net.Conn, sec gss.Context) (*token.Conn, gss.Context, error) {
+	frames, err := (token.Config{Version: c.Version, MaxLength: c.MaxMessage}).NewConn(conn)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	established, err := c.establish(ctx, conn, frames, sec)
+	if err != nil {
 		if sec != nil {
 			sec.Delete()
 		}
 		conn.Close()
-		return nil, &Error{Initializing, s.refusedTLS(err)}
+		return nil, nil, &Error{Initializing, refusedTLS(conn, err)}
 	}
-	return s, nil
+	return frames, established, nil
 }
 
 // refusedTLS gives what the server said where it refused the client's
 // certificate, else the error.
-func (s *Session) refusedTLS(err error) error {
-	if secured, ok := s.raw.(*tlsConn); ok {
+func refusedTLS(conn net.Conn, err error) error {
+	if secured, ok := conn.(*tlsConn); ok {
 		return secured.refused(err)
 	}
 	return err
 }
 
-func (s *Session) establish(ctx context.Context, sec gss.Context) error {
+func (c *Config) establish(ctx context.Context, conn net.Conn, frames *token.Conn, sec gss.Context) (gss.Context, error) {
 	deadline, _ := ctx.Deadline()
-	if err := s.raw.SetDeadline(deadline); err != nil {
-		return err
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
 	}
 	if sec == nil { // with a context the greeting goes out with its first token
-		if err := s.conn.WriteFrame(token.NOOP, nil); err != nil {
-			return fmt.Errorf("sending greeting: %w", carrying(err, s.cfg.Timeout))
+		if err := frames.WriteFrame(token.NOOP, nil); err != nil {
+			return nil, fmt.Errorf("sending greeting: %w", carrying(err, c.Timeout))
 		}
-		return nil
+		return nil, nil
 	}
 	// The ticket is there: gss.Initiate only exchanges tokens.
-	var err error
-	s.sec, err = gss.Initiate(ctx, &carrier{s.conn, s.cfg.Trace}, prepared{s.cfg.Initiator, sec}, gss.Request{Target: s.cfg.Target, Flags: s.cfg.Flags})
+	sec, err := gss.Initiate(ctx, &carrier{frames, c.Trace}, prepared{c.Initiator, sec}, gss.Request{Target: c.Target, Flags: c.Flags})
 	if _, ok := errors.AsType[*gss.Error](err); err != nil && !ok {
-		err = carrying(err, s.cfg.Timeout)
+		err = carrying(err, c.Timeout)
 	}
-	return err
+	return sec, err
 }
 
 // prepared is an initiator whose context was made before the connection.

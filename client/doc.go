@@ -16,5 +16,8 @@
 // With [TLS] in the config the connection is a TLS one, and the context is bound
 // to it. [Connect] and [Echo] do without a context, to try a transport.
 //
+// [Establish] gives connection and context for another service; package push below
+// this one is the client of such a one.
+//
 // Package load below this one drives many sessions at once and measures them.
 package client

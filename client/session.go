@@ -73,11 +73,11 @@ func (s *Session) exchange(msg []byte) (mic []byte, at Step, err error) {
 				return nil, Initializing, s.refusal(frame)
 			}
 		}
-		return nil, at, s.refusedTLS(err)
+		return nil, at, refusedTLS(s.raw, err)
 	}
 	frame, err := s.conn.ReadFrame()
 	if err != nil {
-		return nil, Receiving, s.refusedTLS(carrying(err, s.cfg.Timeout))
+		return nil, Receiving, refusedTLS(s.raw, carrying(err, s.cfg.Timeout))
 	}
 	want := s.answerFlags()
 	if s.cfg.Version == token.V2 && frame.Flags&token.Context != 0 && s.sec != nil {

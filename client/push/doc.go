@@ -16,10 +16,27 @@
 // in every group (see [pushwire.Position]). A request whose result was under way is not
 // repeated: it fails with [ErrInterrupted], and nobody knows whether it was done.
 //
+// # Requests
+//
+// Up to 256 requests are under way at once; what is beyond waits, in [Client.Publish]
+// and its like for room, in a [Batch] that was committed for its turn. Requests made
+// while there is no connection wait for the next. Those that are under way
+// when it goes are not repeated (see above).
+//
 // A [Batch] is several requests that leave together. A [Pool] is several
 // sessions, of which the least busy or one for one's own use is taken.
 //
+// # Callbacks
+//
 // Callbacks are called by one goroutine, one at a time and in the order in which
 // things came; one that takes long holds up those that follow, and at last
-// the server.
+// the server. One may make requests, wait for their results, and close the
+// client; [Events] says how.
+//
+// # What a server can do
+//
+// It can say what it likes, and is believed nothing that the protocol does not allow:
+// a message at the wrong time, a result of no request, a MIC that does not
+// verify end the connection with a [*ProtocolError]. It can have the client hold
+// a frame, the queue of events, and 65,536 positions, and no more.
 package push
