@@ -2,6 +2,7 @@ package natsbus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,5 +179,36 @@ func TestClose(t *testing.T) {
 	a.ok(never.Close())
 	if err := never.Join(a); err == nil {
 		t.Error("joined after Close")
+	}
+}
+
+// A user who comes and goes: the sender has an answer, whenever it asks. (Between
+// two nodes it may have none: the one sends what the other has nobody for.)
+func TestSendWhileLeaving(t *testing.T) {
+	url := natstest.New(t, 1).URLs()
+	a, b := join(t, url), join(t, url)
+	turn := make(chan bool)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for wanted := range turn {
+			b.WantUser(alice, wanted)
+		}
+	})
+	var got, nobody int
+	for i := range 2000 {
+		turn <- i%2 == 0
+		switch n, err := a.Send(context.Background(), alice, []byte("x")); {
+		case err == nil && n == 1:
+			got++
+		case errors.Is(err, push.ErrNobody):
+			nobody++
+		default:
+			t.Fatalf("%d sessions, %v", n, err)
+		}
+	}
+	close(turn)
+	wg.Wait()
+	if got == 0 || nobody == 0 {
+		t.Errorf("%d messages came, %d did not: the user neither came nor went", got, nobody)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,6 +38,10 @@ const (
 	// takes them, which never waits.
 	msgsAhead = 4096
 
+	// maxDraining is how many subscriptions may be ending at a time; each takes
+	// a goroutine of nats.go.
+	maxDraining = 1000
+
 	// hubOverhead is the most that a message of the Hub has beside its data: two
 	// names and the stamps of all groups. maxBeacon is the longest without data.
 	hubOverhead = 2*pushwire.MaxName + 12*pushwire.MaxGroups + 1024
@@ -51,6 +56,8 @@ type link struct {
 	closed chan struct{}
 	subs   map[string]*nats.Subscription // of wants
 	since  time.Time
+
+	draining atomic.Int64 // subscriptions that end
 }
 
 // connect makes a connection to one of the servers, in random order, that can do
@@ -307,9 +314,21 @@ func (b *Bus) subscribe(l *link, subject string, wanted bool) (err error) {
 		l.subs[subject], err = l.nc.ChanSubscribe(subject, l.msgs)
 	case !wanted && sub != nil:
 		delete(l.subs, subject)
-		err = sub.Unsubscribe()
+		err = l.unsubscribe(sub)
 	}
 	return err
+}
+
+// unsubscribe ends a subscription. What NATS has sent until it knows of that is
+// still taken, if it can be: so whoever sent a message to a user who
+// has just left has an answer.
+func (l *link) unsubscribe(sub *nats.Subscription) error {
+	if l.draining.Add(1) > maxDraining {
+		l.draining.Add(-1)
+		return sub.Unsubscribe()
+	}
+	sub.SetClosedHandler(func(string) { l.draining.Add(-1) })
+	return sub.Drain()
 }
 
 // log begins a record with an error, whose text may be of NATS's choice.
