@@ -182,33 +182,37 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// A user who comes and goes: the sender has an answer, whenever it asks. (Between
-// two nodes it may have none: the one sends what the other has nobody for.)
+// A user who comes and goes: the sender has an answer, whenever it asks.
 func TestSendWhileLeaving(t *testing.T) {
-	url := natstest.New(t, 1).URLs()
-	a, b := join(t, url), join(t, url)
-	turn := make(chan bool)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for wanted := range turn {
-			b.WantUser(alice, wanted)
+	c := natstest.New(t, 2)
+	a, b := join(t, c.Nodes[0].URL()), join(t, c.Nodes[1].URL())
+	b.ok(b.WantUser(alice, true))
+	b.reaches(a)
+	for _, coming := range []bool{false, true, false, true, false} {
+		if coming {
+			b.has(1)
+		} else {
+			b.has(0)
 		}
-	})
-	var got, nobody int
-	for i := range 2000 {
-		turn <- i%2 == 0
+		b.ok(b.WantUser(alice, coming))
 		switch n, err := a.Send(context.Background(), alice, []byte("x")); {
-		case err == nil && n == 1:
-			got++
-		case errors.Is(err, push.ErrNobody):
-			nobody++
-		default:
-			t.Fatalf("%d sessions, %v", n, err)
+		case coming && (n != 1 || err != nil):
+			t.Errorf("user who has come back: %d sessions, %v", n, err)
+		case !coming:
+			wantErr(t, "user who has left", err, push.ErrNobody)
 		}
 	}
-	close(turn)
-	wg.Wait()
-	if got == 0 || nobody == 0 {
-		t.Errorf("%d messages came, %d did not: the user neither came nor went", got, nobody)
+	// In the end NATS knows, and b is asked no more.
+	for deadline := time.Now().Add(patience); ; {
+		msg := fmt.Sprint(time.Until(deadline))
+		_, err := a.Send(context.Background(), alice, []byte(msg))
+		lines := b.await("x", func([]string) bool { return true })
+		asked := len(lines) > 0 && strings.HasSuffix(lines[len(lines)-1], msg)
+		if errors.Is(err, push.ErrNobody) && !asked {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server listens for ever for a user who has gone")
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,9 +37,10 @@ const (
 	// takes them, which never waits.
 	msgsAhead = 4096
 
-	// maxDraining is how many subscriptions may be ending at a time; each takes
-	// a goroutine of nats.go.
-	maxDraining = 1000
+	// linger is how long what is sent to a user is still taken after the last
+	// session of it has gone. NATS's nodes need a moment to tell each other,
+	// and until then drop messages without a word: senders would learn nothing.
+	linger = time.Second
 
 	// hubOverhead is the most that a message of the Hub has beside its data: two
 	// names and the stamps of all groups. maxBeacon is the longest without data.
@@ -57,7 +57,13 @@ type link struct {
 	subs   map[string]*nats.Subscription // of wants
 	since  time.Time
 
-	draining atomic.Int64 // subscriptions that end
+	leaving []departure // in order of time
+}
+
+// A departure is a user that is no longer wanted, and until when it lingers.
+type departure struct {
+	subject string
+	until   time.Time
 }
 
 // connect makes a connection to one of the servers, in random order, that can do
@@ -262,6 +268,8 @@ func (b *Bus) stop(err error) {
 // work does what is queued, and returns why it does no more.
 func (b *Bus) work(l *link) error {
 	var batch []outgoing
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		batch = b.out.take(batch)
 		for _, op := range batch {
@@ -269,11 +277,18 @@ func (b *Bus) work(l *link) error {
 				return err
 			}
 		}
+		if err := b.depart(l); err != nil {
+			return err
+		}
 		if len(batch) > 0 {
 			continue
 		}
+		if len(l.leaving) > 0 {
+			timer.Reset(time.Until(l.leaving[0].until))
+		}
 		select {
 		case <-b.out.ready:
+		case <-timer.C:
 		case <-l.closed:
 			if err := l.nc.LastError(); err != nil {
 				return err
@@ -290,6 +305,21 @@ func (b *Bus) work(l *link) error {
 	}
 }
 
+// depart unsubscribes from the users whose time is over, and who did not come back.
+func (b *Bus) depart(l *link) error {
+	for len(l.leaving) > 0 && time.Until(l.leaving[0].until) <= 0 {
+		subject := l.leaving[0].subject
+		l.leaving = l.leaving[1:]
+		b.mu.Lock()
+		_, wanted := b.wants[subject]
+		b.mu.Unlock()
+		if err := b.subscribe(l, subject, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *Bus) do(l *link, op outgoing) error {
 	if !op.want {
 		err := l.nc.PublishMsg(&nats.Msg{Subject: op.subject, Reply: op.reply, Data: op.data})
@@ -303,6 +333,10 @@ func (b *Bus) do(l *link, op outgoing) error {
 	delete(b.told, op.subject)
 	_, wanted := b.wants[op.subject]
 	b.mu.Unlock()
+	if !wanted && l.subs[op.subject] != nil && !b.subj.isGroup(op.subject) {
+		l.leaving = append(l.leaving, departure{op.subject, time.Now().Add(linger)})
+		return nil
+	}
 	return b.subscribe(l, op.subject, wanted)
 }
 
@@ -314,21 +348,9 @@ func (b *Bus) subscribe(l *link, subject string, wanted bool) (err error) {
 		l.subs[subject], err = l.nc.ChanSubscribe(subject, l.msgs)
 	case !wanted && sub != nil:
 		delete(l.subs, subject)
-		err = l.unsubscribe(sub)
+		err = sub.Unsubscribe()
 	}
 	return err
-}
-
-// unsubscribe ends a subscription. What NATS has sent until it knows of that is
-// still taken, if it can be: so whoever sent a message to a user who
-// has just left has an answer.
-func (l *link) unsubscribe(sub *nats.Subscription) error {
-	if l.draining.Add(1) > maxDraining {
-		l.draining.Add(-1)
-		return sub.Unsubscribe()
-	}
-	sub.SetClosedHandler(func(string) { l.draining.Add(-1) })
-	return sub.Drain()
 }
 
 // log begins a record with an error, whose text may be of NATS's choice.

@@ -19,7 +19,7 @@ type requests struct {
 
 // noneGrace is how long others may take to answer once a server has said that it
 // has no session of the user: they were asked at the same time.
-const noneGrace = 500 * time.Millisecond
+const noneGrace = 250 * time.Millisecond
 
 // A request waits for the first server that has sessions of a user.
 type request struct {
@@ -65,7 +65,7 @@ func (r *requests) answered(number uint64, sessions int, listens bool) {
 
 // Send sends a message to the servers that want the user's. The first that has
 // sessions of it decides. One that says it has none (the last has just left) does
-// not: others have half a second more, and then the user is not there. Where no
+// not: others have a little more time, and then the user is not there. Where no
 // server listens for the user NATS says so at once. Nothing is known when ctx or the
 // [Config]'s SendTimeout ends without an answer.
 func (b *Bus) Send(ctx context.Context, user push.User, msg []byte) (int, error) {
