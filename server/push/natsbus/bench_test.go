@@ -2,8 +2,10 @@ package natsbus_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/countersign-go/countersign/server/push"
+	"github.com/countersign-go/countersign/server/push/natsbus"
 	"github.com/countersign-go/countersign/server/push/natsbus/natstest"
 )
 
@@ -109,6 +113,64 @@ func benchmarkFanOut(b *testing.B, interval time.Duration) {
 	for _, p := range []float64{50, 99, 99.9} {
 		b.ReportMetric(all.percentile(p).Seconds()*1e3, fmt.Sprintf("ms-p%g", p))
 	}
+}
+
+// A tally is a Receiver that counts.
+type tally struct{ n atomic.Int64 }
+
+func (c *tally) Published([]byte)           { c.n.Add(1) }
+func (c *tally) Sent(push.User, []byte) int { return 1 }
+func (c *tally) Announced([]byte)           {}
+func (c *tally) Interrupted()               {}
+
+// BenchmarkBus is what one server of the push service gives another: 100 octets to
+// one group, as fast as they go with 1,000 under way; and messages to a user, one
+// after the other, each with its answer.
+func BenchmarkBus(b *testing.B) {
+	url := natstest.New(b, 1).URLs()
+	var got tally
+	bus := func() *natsbus.Bus {
+		n, err := natsbus.New(natsbus.Config{Servers: url, MaxData: 64 << 10})
+		if err == nil {
+			err = n.Join(&got)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { n.Close() })
+		return n
+	}
+	from, to := bus(), bus()
+	user := push.User{Name: "alice@EXAMPLE.ORG"}
+	if err := errors.Join(to.WantGroup(1, true), to.WantUser(user, true)); err != nil {
+		b.Fatal(err)
+	}
+	msg := make([]byte, payload)
+	for err := push.ErrNobody; err != nil; { // until NATS knows who wants it
+		_, err = from.Send(b.Context(), user, msg)
+	}
+	b.Run("publish", func(b *testing.B) {
+		first := got.n.Load()
+		for i := range b.N {
+			if err := from.Publish([]uint32{1}, msg); err != nil {
+				b.Fatal(err)
+			}
+			for int64(i)-(got.n.Load()-first) > 1000 {
+				runtime.Gosched()
+			}
+		}
+		for got.n.Load()-first < int64(b.N) {
+			runtime.Gosched()
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+	})
+	b.Run("send", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := from.Send(b.Context(), user, msg); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // A histogram counts times, each in one of 16 steps for every doubling.
