@@ -47,7 +47,10 @@ var importRules = []importRule{
 	{why: "the client does not know the server", of: []string{"client"}, not: []string{"server", "cmd"}, deep: true},
 	{why: "the push service's test helpers are for tests", of: []string{"server", "client", "cmd"}, except: []string{"server/push/pushtest"}, not: []string{"server/push/pushtest"}, deep: true},
 	{why: "the embedded realm shares no code with what it tests", of: []string{"gss/gsstest"}, except: []string{"gss/gsstest/peers"}, not: []string{"gss/krb5", "gss/spnego", "token"}, deep: true},
-	{why: "the embedded realm is for tests and gss-testkdc", of: []string{"server", "client", "token", "gss", "cmd/gss-server", "cmd/gss-client"}, except: []string{"gss/gsstest"}, not: []string{"gss/gsstest"}, deep: true},
+	{why: "the embedded realm is for tests and gss-testkdc", of: []string{"server", "client", "token", "gss", "cmd/gss-server", "cmd/gss-client"}, except: []string{"gss/gsstest", "server/push/natsbus/natstest"}, not: []string{"gss/gsstest"}, deep: true},
+	{why: "NATS stays in the room that it has", of: []string{""}, except: []string{"server/push/natsbus"}, not: []string{"github.com/nats-io"}},
+	{why: "NATS is for the server program alone", of: []string{""}, except: []string{"server/push/natsbus", "cmd/gss-server"}, not: []string{"github.com/nats-io", "server/push/natsbus"}, deep: true},
+	{why: "throwaway NATS clusters are for tests", of: []string{""}, except: []string{"server/push/natsbus/natstest"}, not: []string{"server/push/natsbus/natstest"}, deep: true},
 }
 
 // violations gives a line for each import that breaks a rule.
@@ -149,6 +152,7 @@ func TestImportRulesCanBeBroken(t *testing.T) {
 	const (
 		gokrb5 = "github.com/jcmturner/gokrb5/v8/messages"
 		logrus = "github.com/sirupsen/logrus"
+		nats   = "github.com/nats-io/nats.go"
 	)
 	for _, tt := range []struct {
 		from, to string
@@ -191,6 +195,17 @@ func TestImportRulesCanBeBroken(t *testing.T) {
 		{from: "cmd/gss-server", to: "gss/gsstest", broken: true},
 		{from: "cmd/gss-server", to: gokrb5, broken: true},
 		{from: "cmd/gss-testkdc", to: "gss/gsstest"},
+		{from: "server/push/natsbus", to: nats},
+		{from: "server/push", to: nats, broken: true},
+		{from: "server/push", to: "server/push/natsbus", broken: true},
+		{from: "server", to: nats, indirect: true, broken: true},
+		{from: "client", to: nats, indirect: true, broken: true},
+		{from: "cmd/gss-server", to: nats, broken: true},
+		{from: "cmd/gss-server", to: nats, indirect: true},
+		{from: "cmd/gss-server", to: "server/push/natsbus"},
+		{from: "cmd/gss-client", to: nats, indirect: true, broken: true},
+		{from: "server/push/natsbus/natstest", to: "gss/gsstest"},
+		{from: "server/push/natsbus", to: "server/push/natsbus/natstest", broken: true},
 	} {
 		to := tt.to
 		if !strings.Contains(to, ".") && to != "encoding/binary" {
