@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,14 +33,15 @@ type acceptHandshake struct {
 	// to have seen alike; nil when nothing did.
 	conversation []byte
 
-	now     time.Time
-	req     kmsg.APReq
-	key     *serviceKey
-	ticket  *kmsg.EncTicketPart
-	session *etype.Profile // of the ticket's session key
-	reply   *etype.Cipher  // of AP-REPs, under that key
-	auth    kmsg.Authenticator
-	flags   gss.Flags
+	now        time.Time
+	req        kmsg.APReq
+	key        *serviceKey
+	secrets    *secretRoom // of ticket and auth, while they are needed; nil before
+	ticket     kmsg.EncTicketPart
+	session    *etype.Profile // of the ticket's session key
+	sessionKey etype.BaseKey
+	auth       kmsg.Authenticator
+	flags      gss.Flags
 
 	delegation []byte // the KRB-CRED in the checksum
 	delegated  *Credential
@@ -109,15 +111,19 @@ func (h *acceptHandshake) readAPReq(token []byte) error {
 }
 
 func (h *acceptHandshake) decryptTicket() error {
-	part, key, err := h.acceptor.decryptTicket(&h.req.Ticket)
+	h.secrets = takeSecretRoom(len(h.req.Ticket.EncPart.Cipher) + len(h.req.Authenticator.Cipher) + apRepRoom)
+	plain, key, err := h.acceptor.decryptTicket(h.secrets, &h.req.Ticket)
 	if err != nil {
 		return err
 	}
-	h.ticket, h.key = part, key
-	if err := h.acceptor.permit(part.Key.Type, "session key"); err != nil {
+	if h.ticket, err = kmsg.ParseEncTicketPart(plain); err != nil {
+		return defective(err)
+	}
+	h.key = key
+	if err := h.acceptor.permit(h.ticket.Key.Type, "session key"); err != nil {
 		return err
 	}
-	h.session, err = etype.Lookup(etype.ID(part.Key.Type))
+	h.session, err = etype.Lookup(etype.ID(h.ticket.Key.Type))
 	if err != nil {
 		return failure(err)
 	}
@@ -129,13 +135,12 @@ func (h *acceptHandshake) decryptAuthenticator() error {
 	if enc.Etype != h.ticket.Key.Type {
 		return defective(fmt.Errorf("the authenticator is of %s, the session key of %s", etype.ID(enc.Etype), h.session.ID()))
 	}
-	var cipher *etype.Cipher
-	var err error
-	cipher, h.reply, err = h.session.NewCiphers(h.ticket.Key.Value, usageAuthenticator, usageAPRepPart)
-	if err != nil {
+	if err := h.sessionKey.Set(h.session, h.ticket.Key.Value); err != nil {
 		return defective(err)
 	}
-	plain, err := cipher.Open(nil, enc.Cipher)
+	plain, err := h.secrets.add(func(dst []byte) ([]byte, error) {
+		return h.sessionKey.Open(dst, enc.Cipher, usageAuthenticator)
+	})
 	if err != nil {
 		return protocolError(gss.ErrFailure, kmsg.APErrBadIntegrity, errors.New("the authenticator is not sealed by the ticket's session key"))
 	}
@@ -229,7 +234,7 @@ func (h *acceptHandshake) checkChecksum() error {
 		return err
 	}
 	h.dce = sum.flags&gss.DCEStyle != 0
-	h.delegation = sum.delegation
+	h.delegation = slices.Clone(sum.delegation) // its tickets are kept
 	h.flags = sum.flags&acceptedFlags | alwaysFlags
 	bound, err := h.acceptor.checkBindings(sum.bindings, h.bindings, assertsBindings(h.auth.AuthorizationData))
 	if err != nil {
@@ -275,39 +280,40 @@ func (h *acceptHandshake) buildAPRep() ([]byte, *protection, error) {
 	if len(base.Value) != profile.KeySize() {
 		return nil, nil, defective(errKeyLength)
 	}
+	n := profile.KeySize()
+	room := make([]byte, 2*n+seqNumberSize) // one after the other: subkeys of both sides, sequence number
+	initiators, own, number := room[:n:n], room[n:2*n:2*n], room[2*n:]
+	copy(initiators, base.Value)
 	cfg := protectionConfig{
 		flags:   h.flags,
 		profile: profile,
-		partial: kmsg.EncryptionKey{Type: base.Type, Value: slices.Clone(base.Value)},
+		partial: kmsg.EncryptionKey{Type: base.Type, Value: initiators},
 		recvSeq: uint64(h.auth.SeqNumber),
 	}
 	if h.flags&gss.Mutual == 0 {
-		cfg.key, cfg.sendSeq = slices.Clone(base.Value), cfg.recvSeq
+		copy(own, base.Value)
+		cfg.key, cfg.sendSeq = own, cfg.recvSeq
 		return nil, newProtection(cfg), nil
 	}
-	if cfg.key, err = profile.RandomKey(h.acceptor.random); err != nil {
-		return nil, nil, failure(err)
+	if _, err := io.ReadFull(h.acceptor.random, room[n:]); err != nil {
+		return nil, nil, failure(fmt.Errorf("no random bytes for a key: %w", err))
 	}
-	seq, err := randomSeqNumber(h.acceptor.random)
-	if err != nil {
-		return nil, nil, failure(err)
-	}
-	h.seq = seq
-	cfg.acceptorSubkey, cfg.sendSeq = true, uint64(seq)
-	der, err := sealAPRep(&kmsg.EncAPRepPart{
+	h.seq = seqNumber(number)
+	cfg.key, cfg.acceptorSubkey, cfg.sendSeq = own, true, uint64(h.seq)
+	der, err := sealAPRep(h.secrets, &kmsg.EncAPRepPart{
 		CTime:        h.auth.CTime,
 		CUsec:        h.auth.CUsec,
-		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: cfg.key},
-		SeqNumber:    seq,
+		SubKey:       &kmsg.EncryptionKey{Type: int32(profile.ID()), Value: own},
+		SeqNumber:    h.seq,
 		HasSeqNumber: true,
-	}, h.reply, h.session.ID(), h.acceptor.random)
+	}, &h.sessionKey, h.session.ID(), h.acceptor.random)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !h.dce {
-		der = frameToken(h.mech, tokAPRep, der)
+	if h.dce {
+		return bytes.Clone(der), newProtection(cfg), nil
 	}
-	return der, newProtection(cfg), nil
+	return frameToken(h.mech, tokAPRep, der), newProtection(cfg), nil
 }
 
 // readThirdLeg verifies the initiator's AP-REP of DCE style, which shows that
@@ -317,7 +323,7 @@ func (h *acceptHandshake) readThirdLeg(token []byte) error {
 	if err != nil {
 		return defective(err)
 	}
-	plain, err := openAPRep(&rep, h.reply, h.session.ID())
+	plain, err := openAPRep(&rep, &h.sessionKey, h.session.ID())
 	if err != nil {
 		return err
 	}
@@ -335,13 +341,10 @@ func (h *acceptHandshake) readThirdLeg(token []byte) error {
 // implementations do for the sake of peers that read them as signed.
 const maxInitialSeq = 1<<30 - 1
 
-func randomSeqNumber(random io.Reader) (uint32, error) {
-	var b [4]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return 0, err
-	}
-	return binary.BigEndian.Uint32(b[:]) & maxInitialSeq, nil
-}
+// seqNumberSize is how many random bytes a first sequence number is made of.
+const seqNumberSize = 4
+
+func seqNumber(random []byte) uint32 { return binary.BigEndian.Uint32(random) & maxInitialSeq }
 
 // errorToken makes the KRB-ERROR that tells the initiator why (RFC 4121,
 // section 4.1). It carries this side's time, by which a client whose clock is
@@ -372,15 +375,9 @@ func (h *acceptHandshake) errorToken(err error) []byte {
 }
 
 func (h *acceptHandshake) clear() {
-	if h.ticket != nil {
-		h.ticket.Key.Clear()
-	}
-	if h.auth.SubKey != nil {
-		h.auth.SubKey.Clear()
-	}
-	if h.reply != nil {
-		h.reply.Clear()
-	}
+	h.sessionKey.Clear()
+	h.secrets.giveBack()
+	h.secrets = nil
 	if h.awaiting != nil {
 		h.awaiting.clear()
 	}

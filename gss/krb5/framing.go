@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -24,13 +25,25 @@ const (
 // frameToken puts a Kerberos message behind the mechanism's OID and the token
 // identifier that tells what it is (RFC 4121, section 4.1).
 func frameToken(mech gss.OID, tokenID uint16, message []byte) []byte {
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(message)+32)) // room for the whole header
-	b.AddASN1(tagInitialToken, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes([]byte(mech)) })
-		b.AddUint16(tokenID)
-		b.AddBytes(message)
-	})
-	return b.BytesOrPanic() // cannot fail: every length fits
+	const most = 32 // bytes of the header, the mechanisms' OIDs being short
+	inner := 2 + len(mech) + 2 + len(message)
+	b := make([]byte, 0, most+len(message))
+	b = appendLength(append(b, byte(tagInitialToken)), inner)
+	b = append(b, byte(asn1.OBJECT_IDENTIFIER), byte(len(mech)))
+	b = append(b, mech...)
+	b = binary.BigEndian.AppendUint16(b, tokenID)
+	return append(b, message...)
+}
+
+// appendLength appends the length n in DER.
+func appendLength(b []byte, n int) []byte {
+	if n < 0x80 {
+		return append(b, byte(n))
+	}
+	var be [4]byte
+	binary.BigEndian.PutUint32(be[:], uint32(n))
+	size := (bits.Len32(uint32(n)) + 7) / 8
+	return append(append(b, 0x80|byte(size)), be[4-size:]...)
 }
 
 var (
@@ -50,7 +63,8 @@ func unframeToken(want gss.OID, token []byte) (tokenID uint16, message []byte, e
 		!inner.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) {
 		return 0, nil, defective(errNotFramed)
 	}
-	if mech := gss.OID(oid); mech != want {
+	if string(oid) != string(want) {
+		mech := gss.OID(oid)
 		return 0, nil, &gss.Error{
 			Major: gss.ErrBadMech,
 			Mech:  want,

@@ -20,8 +20,8 @@ func TestAPRepOfAnotherAPReq(t *testing.T) {
 		f := newFixture(t, id)
 		profile, err := etype.Lookup(id)
 		ok(t, err)
-		cipher, err := profile.NewCipher(f.ticket.Key, usageAPRepPart)
-		ok(t, err)
+		var key etype.BaseKey
+		ok(t, key.Set(profile, f.ticket.Key))
 		now := fixtureTime
 		for _, tt := range []struct {
 			name  string
@@ -33,7 +33,7 @@ func TestAPRepOfAnotherAPReq(t *testing.T) {
 			{"another second", now.Add(time.Second), 0, false},
 			{"another microsecond", now, 1, false},
 		} {
-			der, err := sealAPRep(&kmsg.EncAPRepPart{CTime: tt.ctime, CUsec: tt.cusec}, cipher, id, fixedRandom{})
+			der, err := sealAPRep(takeSecretRoom(apRepRoom), &kmsg.EncAPRepPart{CTime: tt.ctime, CUsec: tt.cusec}, &key, id, fixedRandom{})
 			ok(t, err)
 			sec, _ := f.apReq(t, gss.DefaultFlags)
 			_, err = sec.Step(frameToken(gss.MechKrb5, tokAPRep, der))

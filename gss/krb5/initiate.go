@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ type initiateHandshake struct {
 	mech      gss.OID // MechKrb5, or MechIAKERB
 	ticket    *ccache.Credential
 	session   *etype.Profile // of the ticket's session key
-	reply     *etype.Cipher  // of AP-REPs, under that key
+	key       etype.BaseKey  // that key, once an AP-REQ was made
 	names     gss.Info       // what inquire tells of the ticket
 	offset    time.Duration  // of the KDC's clock to ours
 	bindings  *gss.ChannelBindings
@@ -77,9 +78,11 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if h.subkey, err = h.session.RandomKey(random); err != nil {
 		return nil, failure(err)
 	}
-	if h.seq, err = randomSeqNumber(random); err != nil {
+	var number [seqNumberSize]byte
+	if _, err := io.ReadFull(random, number[:]); err != nil {
 		return nil, failure(err)
 	}
+	h.seq = seqNumber(number[:])
 	now := h.initiator.now().Add(h.offset).UTC()
 	h.ctime, h.cusec = now.Truncate(time.Second), now.Nanosecond()/1000
 	bindings, err := hashBindings(h.bindings)
@@ -103,20 +106,19 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if h.bindings != nil || h.initiator.assertBindings {
 		auth.AuthorizationData = channelBindingsOption
 	}
-	plain, err := auth.Append(nil)
+	if err := h.key.Set(h.session, h.ticket.Key); err != nil {
+		return nil, failure(err)
+	}
+	room := takeSecretRoom(2*(apReqRoom+len(auth.Checksum.Value)) + len(h.ticket.Ticket))
+	defer room.giveBack()
+	plain, err := room.add(auth.Append)
 	if err != nil {
 		return nil, failure(err)
 	}
-	var cipher *etype.Cipher
-	cipher, h.reply, err = h.session.NewCiphers(h.ticket.Key, usageAuthenticator, usageAPRepPart)
+	sealed, err := room.add(func(dst []byte) ([]byte, error) { return h.key.Seal(dst, plain, usageAuthenticator, random) })
 	if err != nil {
 		return nil, failure(err)
 	}
-	sealed, err := cipher.Seal(nil, plain, random)
-	if err != nil {
-		return nil, failure(err)
-	}
-	clear(plain) // it held the subkey
 	req := kmsg.APReq{
 		RawTicket:     h.ticket.Ticket,
 		Authenticator: kmsg.EncryptedData{Etype: h.ticket.KeyType, Cipher: sealed},
@@ -124,15 +126,23 @@ func (h *initiateHandshake) buildAPReq() ([]byte, error) {
 	if h.flags&gss.Mutual != 0 {
 		req.Options |= kmsg.APMutualRequired
 	}
-	der, err := req.Append(nil)
+	der, err := room.add(req.Append)
 	if err != nil {
 		return nil, failure(err)
 	}
 	if h.flags&gss.DCEStyle != 0 {
-		return der, nil
+		return bytes.Clone(der), nil
 	}
 	return frameToken(h.mech, tokAPReq, der), nil
 }
+
+// What the parts of an AP-REQ take at most, beside ticket and checksum, and a
+// whole AP-REP, where names are no longer than usual. Longer ones need more
+// memory.
+const (
+	apReqRoom = 512
+	apRepRoom = 512
+)
 
 // readReply verifies the AP-REP, or tells what the acceptor's KRB-ERROR says.
 func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protection, err error) {
@@ -170,7 +180,7 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 	if err != nil {
 		return nil, nil, defective(err)
 	}
-	plain, err := openAPRep(&rep, h.reply, h.session.ID())
+	plain, err := openAPRep(&rep, &h.key, h.session.ID())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,43 +219,48 @@ func (h *initiateHandshake) readAPRep(message []byte) (*protection, *kmsg.EncAPR
 
 // openAPRep decrypts the part of an AP-REP that the session key, of enctype id,
 // seals.
-func openAPRep(rep *kmsg.APRep, cipher *etype.Cipher, id etype.ID) ([]byte, error) {
+func openAPRep(rep *kmsg.APRep, key *etype.BaseKey, id etype.ID) ([]byte, error) {
 	if got := etype.ID(rep.EncPart.Etype); got != id {
 		return nil, defective(fmt.Errorf("the AP-REP is of %s, the session key of %s", got, id))
 	}
-	plain, err := cipher.Open(nil, rep.EncPart.Cipher)
+	plain, err := key.Open(nil, rep.EncPart.Cipher, usageAPRepPart)
 	if err != nil {
 		return nil, protocolError(gss.ErrFailure, kmsg.APErrMutFail, err)
 	}
 	return plain, nil
 }
 
-// sealAPRep makes an AP-REP of its inner part.
-func sealAPRep(part *kmsg.EncAPRepPart, cipher *etype.Cipher, id etype.ID, random io.Reader) ([]byte, error) {
-	const most = 192 // bytes that a part and an AP-REP take, of the enctypes here
-	plain, err := part.Append(make([]byte, 0, most))
+// sealAPRep makes an AP-REP of its inner part, both in room.
+func sealAPRep(room *secretRoom, part *kmsg.EncAPRepPart, key *etype.BaseKey, id etype.ID, random io.Reader) ([]byte, error) {
+	plain, err := room.add(part.Append)
 	if err != nil {
 		return nil, failure(err)
 	}
-	sealed, err := cipher.Seal(nil, plain, random)
+	sealed, err := room.add(func(dst []byte) ([]byte, error) { return key.Seal(dst, plain, usageAPRepPart, random) })
 	if err != nil {
 		return nil, failure(err)
 	}
-	clear(plain)
 	rep := kmsg.APRep{EncPart: kmsg.EncryptedData{Etype: int32(id), Cipher: sealed}}
-	return rep.Append(make([]byte, 0, most))
+	der, err := room.add(rep.Append)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return der, nil
 }
 
 // buildThirdLeg answers the AP-REP in DCE style by one that repeats the
 // acceptor's sequence number (MS-KILE, section 3.4.5.1).
 func (h *initiateHandshake) buildThirdLeg(acceptorSeq uint32) ([]byte, error) {
 	now := h.initiator.now().Add(h.offset).UTC()
-	return sealAPRep(&kmsg.EncAPRepPart{
+	room := takeSecretRoom(apRepRoom)
+	defer room.giveBack()
+	der, err := sealAPRep(room, &kmsg.EncAPRepPart{
 		CTime:        now.Truncate(time.Second),
 		CUsec:        now.Nanosecond() / 1000,
 		SeqNumber:    acceptorSeq,
 		HasSeqNumber: true,
-	}, h.reply, h.session.ID(), h.initiator.random)
+	}, &h.key, h.session.ID(), h.initiator.random)
+	return bytes.Clone(der), err
 }
 
 var errKeyLength = errors.New("the subkey has the wrong length")
@@ -276,9 +291,7 @@ func remoteError(message []byte, ctime time.Time) error {
 
 func (h *initiateHandshake) clear() {
 	clear(h.subkey)
-	if h.reply != nil {
-		h.reply.Clear()
-	}
+	h.key.Clear()
 }
 
 func (h *initiateHandshake) inquire() gss.Info {

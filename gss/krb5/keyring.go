@@ -128,9 +128,9 @@ func noKeyError(cred *Credential, kt *keytab.Keytab, refused []*serviceKey) erro
 }
 
 // decryptTicket finds the key that opens the ticket and gives the ticket's
-// content. The service name in the ticket is not protected, so it decides
+// content, decrypted in room. The service name in the ticket is not protected, so it decides
 // nothing: it only serves to say why no key fits.
-func (a *Acceptor) decryptTicket(ticket *kmsg.Ticket) (*kmsg.EncTicketPart, *serviceKey, error) {
+func (a *Acceptor) decryptTicket(room *secretRoom, ticket *kmsg.Ticket) ([]byte, *serviceKey, error) {
 	if err := a.permit(ticket.EncPart.Etype, "ticket"); err != nil {
 		return nil, nil, err
 	}
@@ -150,15 +150,10 @@ func (a *Acceptor) decryptTicket(ticket *kmsg.Ticket) (*kmsg.EncTicketPart, *ser
 		}
 		tried = true
 		triedOwn = triedOwn || forUs(k)
-		plain, err := cipher.Open(nil, ticket.EncPart.Cipher)
-		if err != nil {
-			continue
+		plain, err := room.add(func(dst []byte) ([]byte, error) { return cipher.Open(dst, ticket.EncPart.Cipher) })
+		if err == nil {
+			return plain, k, nil
 		}
-		part, err := kmsg.ParseEncTicketPart(plain)
-		if err != nil {
-			return nil, nil, defective(err)
-		}
-		return &part, k, nil
 	}
 	return nil, nil, whyNoKey(a, ticket, slices.ContainsFunc(keys, forUs), tried, triedOwn)
 }

@@ -37,16 +37,16 @@ func (k *wideKey) setKey(key []byte) {
 		w[i] = binary.LittleEndian.Uint32(key[4*i:])
 	}
 	rcon := uint32(1)
-	for i := nk; i < len(w); i++ {
-		t := w[i-1]
-		switch {
-		case i%nk == 0:
-			t = subWord(bits.RotateLeft32(t, -8)) ^ rcon
-			rcon = rcon<<1 ^ rcon>>7*0x11b
-		case nk == 8 && i%nk == 4:
-			t = subWord(t)
+	for at := nk; at < len(w); at += nk {
+		t := subWord(bits.RotateLeft32(w[at-1], -8)) ^ rcon
+		rcon = rcon<<1 ^ rcon>>7*0x11b
+		for i := at; i < min(at+nk, len(w)); i++ {
+			if i == at+4 { // of a key of 32 bytes
+				t = subWord(t)
+			}
+			t ^= w[i-nk]
+			w[i] = t
 		}
-		w[i] = w[i-nk] ^ t
 	}
 	invertKeys(k.rounds, &k.dec[first], &k.enc[first])
 }

@@ -28,42 +28,26 @@ func (p *Profile) NewCipher(key []byte, usage uint32) (*Cipher, error) {
 	return d.cipher(usage)
 }
 
-// NewCiphers is [Profile.NewCipher] for two usages of one key, for less than
-// twice the cost.
-func (p *Profile) NewCiphers(key []byte, first, second uint32) (*Cipher, *Cipher, error) {
-	var d deriver
-	defer d.clear()
-	if err := d.setKey(p, key); err != nil {
-		return nil, nil, err
-	}
-	a, err := d.cipher(first)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := d.cipher(second)
-	return a, b, err
-}
-
 // maxKeySize is the length of the longest key, AES-256's.
 const maxKeySize = 32
 
 func (d *deriver) cipher(usage uint32) (*Cipher, error) {
+	c := &Cipher{p: d.p}
+	if err := d.fill(c, usage); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// fill derives the keys of c, whose room for them it uses.
+func (d *deriver) fill(c *Cipher, usage uint32) error {
 	var keys [2 * maxKeySize]byte
 	defer clear(keys[:])
 	ke, ki := keys[:d.p.keySize], keys[maxKeySize:][:d.p.macKeySize]
 	d.derive(ke, usage, forEncryption)
 	d.derive(ki, usage, forIntegrity)
-	return d.p.newCipher(ke, ki)
-}
-
-// newCipher makes a Cipher of derived keys.
-func (p *Profile) newCipher(ke, ki []byte) (*Cipher, error) {
-	c := &Cipher{p: p}
-	if err := c.cbc.setKey(ke); err != nil {
-		return nil, err
-	}
-	c.mac = p.newMACKey(ki)
-	return c, nil
+	c.mac = d.p.appendMACKey(c.mac[:0], ki)
+	return c.cbc.setKey(ke)
 }
 
 // Overhead returns by how many bytes a ciphertext is longer than its

@@ -27,7 +27,7 @@ func (d *deriver) setKey(p *Profile, key []byte) error {
 		return err
 	}
 	if p.etm {
-		d.mac = p.newMACKey(key)
+		d.mac = p.appendMACKey(d.mac[:0], key)
 		return nil
 	}
 	return d.cbc.setKey(key)

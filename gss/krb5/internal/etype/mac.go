@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"encoding/binary"
 	"hash"
+	"slices"
 )
 
 // A macKey is an HMAC key made ready: the state of the hash after the inner
@@ -15,12 +16,15 @@ import (
 type macKey []byte
 
 // newMACKey makes key ready. No key here is longer than a hash block.
-func (p *Profile) newMACKey(key []byte) macKey {
+func (p *Profile) newMACKey(key []byte) macKey { return p.appendMACKey(nil, key) }
+
+// appendMACKey is newMACKey in the room of k.
+func (p *Profile) appendMACKey(k macKey, key []byte) macKey {
 	s := p.take()
 	defer p.put(s)
 	padded := s.block[:p.hashBlock]
 	defer clear(padded)
-	k := make(macKey, 0, 2*s.size)
+	k = slices.Grow(k, 2*s.size)
 	for _, xor := range [...]byte{0x36, 0x5c} {
 		clear(padded[copy(padded, key):])
 		for i := range padded {

@@ -26,6 +26,7 @@ type Profile struct {
 	iterations   int  // of PBKDF2, unless the KDC says otherwise
 
 	scratch sync.Pool // of *state
+	once    sync.Pool // of *Cipher, without keys: see BaseKey
 }
 
 var profiles = [...]*Profile{
