@@ -129,7 +129,7 @@ func ParseEncKRBCredPart(der []byte) (EncKRBCredPart, error) {
 
 func (p *parser) credInfo(list *cryptobyte.String) (c KRBCredInfo) {
 	var s cryptobyte.String
-	list.ReadASN1(&s, asn1.SEQUENCE) // list has seen that it is there
+	readElement(list, &s, asn1.SEQUENCE) // list has seen that it is there
 	c.Key = p.key(&s, 0, "key")
 	if p.has(s, 1) {
 		c.PRealm = p.str(&s, 1, "prealm")

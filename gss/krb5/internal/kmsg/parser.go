@@ -95,7 +95,7 @@ func (p *parser) open(der []byte) cryptobyte.String {
 		p.fail("", "wrong tag")
 	case !s.Empty():
 		p.fail("", "trailing bytes")
-	case !outer.ReadASN1(&fields, asn1.SEQUENCE):
+	case !readElement(&outer, &fields, asn1.SEQUENCE):
 		p.fail("", "no SEQUENCE, or its length is wrong")
 	case !outer.Empty():
 		p.fail("", "trailing bytes after the SEQUENCE")
@@ -131,11 +131,11 @@ func (p *parser) wrapped(s *cryptobyte.String, n uint8, field string) cryptobyte
 		return nil
 	}
 	tag := asn1.Tag(n).ContextSpecific().Constructed()
-	if !s.PeekASN1Tag(tag) {
+	if !isTag(*s, tag) {
 		p.fail(field, "missing, or out of order")
 		return nil
 	}
-	if !s.ReadASN1(&content, tag) {
+	if !readElement(s, &content, tag) {
 		p.fail(field, "truncated or not DER")
 		return nil
 	}
@@ -144,7 +144,7 @@ func (p *parser) wrapped(s *cryptobyte.String, n uint8, field string) cryptobyte
 
 // has reports whether the next field is [n].
 func (p *parser) has(s cryptobyte.String, n uint8) bool {
-	return p.err == nil && s.PeekASN1Tag(asn1.Tag(n).ContextSpecific().Constructed())
+	return p.err == nil && isTag(s, asn1.Tag(n).ContextSpecific().Constructed())
 }
 
 // element reads field [n], which is one value of the given type, and returns
@@ -155,7 +155,7 @@ func (p *parser) element(s *cryptobyte.String, n uint8, field string, tag asn1.T
 	if p.err != nil {
 		return nil
 	}
-	if !content.ReadASN1(&value, tag) {
+	if !readElement(&content, &value, tag) {
 		p.fail(field, "wrong type, or its length is wrong")
 		return nil
 	}
@@ -174,7 +174,7 @@ func (p *parser) integer(s *cryptobyte.String, n uint8, field string, lowest, hi
 	}
 	var v int64
 	switch {
-	case !content.ReadASN1Int64WithTag(&v, asn1.INTEGER):
+	case !readInteger(&content, &v):
 		p.fail(field, "not an INTEGER, or not a minimal one")
 	case !content.Empty():
 		p.fail(field, "trailing bytes")
@@ -267,14 +267,23 @@ func parseTime(b []byte) (time.Time, bool) {
 	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
 	year, month, day := two(0)*100+two(2), two(4), two(6)
 	hour, minute, second := two(8), two(10), two(12)
-	if year < 1970 || hour > 23 || minute > 59 || second > 59 {
+	if year < 1970 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
 		return time.Time{}, false
 	}
-	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
-	if t.Day() != day || t.Month() != time.Month(month) { // the 31st of June, the 13th month
-		return time.Time{}, false
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC), true
+}
+
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
 	}
-	return t, true
+	return 31
 }
 
 // list reads field [n], a SEQUENCE OF at most limit elements that each are of
@@ -295,7 +304,7 @@ func (p *parser) count(content cryptobyte.String, field string, tag asn1.Tag, li
 			p.fail(field, "too many elements")
 			return 0
 		}
-		if !content.ReadASN1(&skipped, tag) {
+		if !readElement(&content, &skipped, tag) {
 			p.fail(field, "an element's type or length is wrong")
 			return 0
 		}

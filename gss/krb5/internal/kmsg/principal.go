@@ -198,7 +198,7 @@ func (p *parser) principal(s *cryptobyte.String, n uint8, field string) Principa
 	all, size := string(list), len(list)
 	for i := range name.Components {
 		var component cryptobyte.String
-		list.ReadASN1(&component, generalString) // count has seen that it is there
+		readElement(&list, &component, generalString) // count has seen that it is there
 		end := size - len(list)
 		name.Components[i] = all[end-len(component) : end]
 	}

@@ -139,8 +139,8 @@ func (p *parser) rawTicket(s *cryptobyte.String, field string) (raw []byte, t Ti
 		return nil, Ticket{}
 	}
 	raw = element
-	element.ReadASN1(&outer, typeTicket.tag())
-	if !outer.ReadASN1(&fields, asn1.SEQUENCE) || !outer.Empty() {
+	readElement(&element, &outer, typeTicket.tag())
+	if !readElement(&outer, &fields, asn1.SEQUENCE) || !outer.Empty() {
 		p.fail("", "not one SEQUENCE")
 		return nil, Ticket{}
 	}

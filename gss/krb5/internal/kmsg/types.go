@@ -157,7 +157,7 @@ func ParseAuthorizationData(der []byte) (AuthorizationData, error) {
 	p := parser{message: typeAuthorizationData}
 	s := cryptobyte.String(der)
 	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+	if !readElement(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		p.fail("", "not one SEQUENCE")
 	}
 	data := p.authorizationEntries(list, "", p.count(list, "", asn1.SEQUENCE, MaxAuthorizationData))
@@ -225,7 +225,7 @@ func (p *parser) typed(s *cryptobyte.String, n uint8, field string, typeName, va
 // typedElement reads such a pair where no explicit tag is around it.
 func (p *parser) typedElement(s *cryptobyte.String, typeName, valueName string) (int32, []byte) {
 	var fields cryptobyte.String
-	if p.err == nil && !s.ReadASN1(&fields, asn1.SEQUENCE) {
+	if p.err == nil && !readElement(s, &fields, asn1.SEQUENCE) {
 		p.fail("", "no SEQUENCE, or its length is wrong")
 	}
 	t := p.int32(&fields, 0, typeName)
