@@ -28,6 +28,9 @@ func newSeqWindow(initial uint64, flags gss.Flags) seqWindow {
 	}
 }
 
+// watches reports whether the order of numbers matters at all. It never changes.
+func (w *seqWindow) watches() bool { return w.replay || w.sequence }
+
 // check records a number whose token was found authentic and gives its
 // supplementary status, zero for one that is as expected.
 //
@@ -35,7 +38,7 @@ func newSeqWindow(initial uint64, flags gss.Flags) seqWindow {
 // detected, as it may be one; MIT's library reports it as out of sequence, and
 // gives its message out, when sequencing was negotiated too.
 func (w *seqWindow) check(seq uint64) gss.Major {
-	if !w.replay && !w.sequence {
+	if !w.watches() {
 		return 0
 	}
 	rel := seq - w.base

@@ -61,7 +61,9 @@ func (c *Checksum) sum(s *state, message, trailer []byte) []byte {
 	s.begin(c.mac)
 	s.write(message)
 	s.writeShort(trailer)
-	return s.finish(c.mac)[:c.p.macSize]
+	mac := s.finish(c.mac)
+	s.keyed = false // that is all it holds
+	return mac[:c.p.macSize]
 }
 
 // Clear overwrites the key. A Checksum in use by another goroutine must not be

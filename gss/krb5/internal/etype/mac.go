@@ -22,6 +22,7 @@ func (p *Profile) newMACKey(key []byte) macKey { return p.appendMACKey(nil, key)
 func (p *Profile) appendMACKey(k macKey, key []byte) macKey {
 	s := p.take()
 	defer p.put(s)
+	s.keyed = true
 	padded := s.block[:p.hashBlock]
 	defer clear(padded)
 	k = slices.Grow(k, 2*s.size)
@@ -47,6 +48,7 @@ type state struct {
 	p     *Profile
 	hash  hash.Hash
 	codec hashCodec // the same hash
+	keyed bool      // the hash's state is worth a key
 
 	n      int    // bytes of the message that stand in block, not yet hashed
 	length uint64 // bytes hashed, the padded key included
@@ -86,7 +88,10 @@ func (p *Profile) take() *state {
 
 // put gives s back, with no keyed hash state left in it.
 func (p *Profile) put(s *state) {
-	s.hash.Reset()
+	if s.keyed {
+		s.hash.Reset()
+		s.keyed = false
+	}
 	p.scratch.Put(s)
 }
 
@@ -98,6 +103,7 @@ func (s *state) zeroIV() *[aes.BlockSize]byte {
 
 // begin starts an HMAC.
 func (s *state) begin(k macKey) {
+	s.keyed = true
 	s.load(k[:len(k)/2])
 	s.n, s.length = 0, uint64(s.p.hashBlock)
 }
