@@ -45,15 +45,15 @@ func New(cfg Config) (*Server, error) {
 // returns nil after it was told to stop, and the error of a listener that failed
 // for good.
 func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
-	var sessions sync.WaitGroup
+	sessions := newCrew(func(s *Session) { _ = srv.serve(s) }) // logged there
 	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
 		if s := srv.open(conn, service); s != nil {
-			sessions.Go(func() { _ = srv.serve(s) }) // logged there
+			sessions.take(s)
 		}
 		return true
 	})
 	srv.drain()
-	sessions.Wait()
+	sessions.dismiss()
 	return err
 }
 
@@ -118,8 +118,16 @@ func (srv *Server) open(conn net.Conn, service Service) *Session {
 	srv.lastID++
 	s := &Session{srv: srv, conn: conn, service: service, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
 	srv.sessions[s] = struct{}{}
+	srv.tellSessions()
 	srv.mu.Unlock()
 	return s
+}
+
+// tellSessions has the config's hook know the sessions. The caller holds srv.mu.
+func (srv *Server) tellSessions() {
+	if srv.cfg.Sessions != nil {
+		srv.cfg.Sessions(len(srv.sessions))
+	}
 }
 
 // serve runs the service on the session and closes it.
@@ -138,6 +146,7 @@ func (srv *Server) serve(s *Session) error {
 
 	srv.mu.Lock()
 	delete(srv.sessions, s)
+	srv.tellSessions()
 	if srv.draining.Load() && len(srv.sessions) == 0 {
 		close(srv.empty)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,8 @@ func open(e endpoint, datagrams *dtls.Transport) (net.Listener, error) {
 	if e.transport == "dtls" {
 		return datagrams.Listen(e.addr)
 	}
-	return net.Listen("tcp", e.addr)
+	config := listenConfig()
+	return config.Listen(context.Background(), "tcp", e.addr)
 }
 
 // cause leaves out what a net.OpError repeats.

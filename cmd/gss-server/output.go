@@ -26,6 +26,13 @@ const (
 	// that does not read at all holds nobody up.
 	outputPatience = time.Second
 
+	// outputDelay is how long an event waits for others to be written with it, as
+	// long as no more than outputBatch bytes do. Short sessions print three events
+	// each, and a system call and a goroutine's waking for each of them is more
+	// than the rest of such a session's output costs.
+	outputDelay = 5 * time.Millisecond
+	outputBatch = 64 << 10
+
 	// lastOutput is what the queue is given when the grace time is over.
 	lastOutput = 250 * time.Millisecond
 )
@@ -67,11 +74,15 @@ type queue struct {
 	failing bool          // the last write failed
 	broken  bool          // nobody reads any more
 	changed chan struct{} // closed and replaced at every change
-	more    chan struct{} // holds one item if there may be something to write
+	more    chan struct{} // holds one item if there is something to write now
+	delay   *time.Timer   // gives more its item
+	delayed bool          // delay runs
 }
 
 func newQueue(w io.Writer, log *logrus.Logger) *queue {
 	q := &queue{w: w, log: log, changed: make(chan struct{}), more: make(chan struct{}, 1)}
+	q.delay = time.AfterFunc(outputDelay, q.wake)
+	q.delay.Stop()
 	go q.run()
 	return q
 }
@@ -98,7 +109,12 @@ func (q *queue) Write(event []byte) (int, error) {
 	case q.broken:
 	case q.lost == 0 && q.roomFor(event):
 		q.pending = append(q.pending, event...)
-		q.wake()
+		if len(q.pending) > outputBatch {
+			q.wake()
+		} else if !q.delayed {
+			q.delayed = true
+			q.delay.Reset(outputDelay)
+		}
 	default:
 		if q.lost == 0 {
 			q.warn(logrus.Fields{}, "standard output is not read, dropping lines")
@@ -121,6 +137,8 @@ func (q *queue) run() {
 	for range q.more {
 		q.mu.Lock()
 		buf, q.pending = q.pending, buf[:0]
+		q.delay.Stop()
+		q.delayed = false
 		if q.lost > 0 {
 			buf = fmt.Appendf(buf, "... %d lines lost\n", q.lost)
 			q.warn(logrus.Fields{"lines": q.lost}, "standard output is read again, lines were lost")
@@ -159,6 +177,7 @@ func (q *queue) flush(giveUp <-chan struct{}) {
 	done := func() bool { return len(q.pending) == 0 && q.writing == 0 && q.lost == 0 }
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.wake()
 	if wait(q, giveUp, done); done() {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sirupsen/logrus"
 )
@@ -57,6 +58,7 @@ func TestQueueSaysWhatIsLost(t *testing.T) {
 		q := newQueue(w, log)
 		event := []byte(strings.Repeat("x", 1<<20-1) + "\n")
 		fmt.Fprint(q, "first\n")
+		time.Sleep(outputDelay)
 		synctest.Wait() // it is being written
 		for range 20 {
 			if n, err := q.Write(event); n != len(event) || err != nil {
@@ -90,3 +92,39 @@ func TestQueueSaysWhatIsLost(t *testing.T) {
 		close(q.more) // its goroutine ends
 	})
 }
+
+// What is printed in a short time is one write; a single event does not wait for
+// others for ever, and much of it not at all.
+func TestQueueWritesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		writes := make(chan string, 10)
+		q := newQueue(writerFunc(func(b []byte) (int, error) {
+			writes <- string(b)
+			return len(b), nil
+		}), nil)
+		start := time.Now()
+		for _, event := range []string{"one\n", "two\n", "three\n"} {
+			fmt.Fprint(q, event)
+			synctest.Wait()
+		}
+		if got := <-writes; got != "one\ntwo\nthree\n" || time.Since(start) != outputDelay {
+			t.Errorf("%q after %s", got, time.Since(start))
+		}
+		start = time.Now()
+		fmt.Fprint(q, "a few\n")
+		fmt.Fprint(q, strings.Repeat("many\n", outputBatch/5))
+		if got := <-writes; len(got) != len("a few\n")+outputBatch/5*5 || time.Since(start) != 0 {
+			t.Errorf("%d bytes after %s", len(got), time.Since(start))
+		}
+		fmt.Fprint(q, "last\n")
+		q.flush(nil)
+		if got := <-writes; got != "last\n" || time.Since(start) != 0 {
+			t.Errorf("%q after %s", got, time.Since(start))
+		}
+		close(q.more) // its goroutine ends
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

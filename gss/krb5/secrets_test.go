@@ -15,7 +15,9 @@ func TestSecretRoom(t *testing.T) {
 	if _, err := r.add(func([]byte) ([]byte, error) { return nil, errKeyLength }); !errors.Is(err, errKeyLength) {
 		t.Errorf("a failure became %v", err)
 	}
-	second, err := r.add(func(dst []byte) ([]byte, error) { return append(dst, bytes.Repeat([]byte("long"), maxSecretRoom)...), nil })
+	second, err := r.add(func(dst []byte) ([]byte, error) {
+		return append(dst, bytes.Repeat([]byte("long"), maxSecretRoom)...), nil
+	})
 	ok(t, err)
 	if string(first) != "first secret" || !bytes.HasPrefix(second, []byte("longlong")) || len(second) != 4*maxSecretRoom {
 		t.Fatalf("the room holds %q and %.20q", first, second)
