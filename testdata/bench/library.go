@@ -25,7 +25,8 @@ var sizes = []int{64, 1024, 16384, 65536, 1 << 20}
 
 // A realm is a KDC with what MIT's programs need to find it.
 type realm struct {
-	kdc  *gsstest.Realm
+	kdc  *gsstest.Realm // nil: another KDC
+	stop func()         // ends that one
 	conf []byte
 	env  []string
 }
@@ -78,7 +79,13 @@ func (r *realm) fill(b *bench) error {
 	return nil
 }
 
-func (r *realm) close() { r.kdc.Close() }
+func (r *realm) close() {
+	if r.kdc != nil {
+		r.kdc.Close()
+	} else {
+		r.stop()
+	}
+}
 
 // library times the calls of both libraries in one process each, on one core.
 func (b *bench) library() error {

@@ -101,10 +101,12 @@ func measure(f *figures, only string, core, most int, quick bool) (err error) {
 			err = b.server()
 		case "tls":
 			err = b.tls()
+		case "cpu":
+			err = b.cpu()
 		case "plots":
 			err = b.plots()
 		default:
-			err = fmt.Errorf("-only %s: known are library, server, tls and plots", section)
+			err = fmt.Errorf("-only %s: known are library, server, tls, plots, and cpu, a part of server", section)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,62 @@
+// Echo is the floor below a Go server of the sign protocol: it accepts, reads
+// the same frames, answers with as many bytes and closes, and does nothing else.
+//
+//	echo PORT ANSWER ANSWER ...
+//
+// The answers' lengths in bytes are those of one connection; after the last one
+// it reads on until the client closes.
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+)
+
+const header = 5 // flags and length
+
+func main() {
+	var answers [][]byte
+	for _, arg := range os.Args[2:] {
+		n, err := strconv.Atoi(arg)
+		check(err)
+		answers = append(answers, make([]byte, n))
+	}
+	l, err := net.Listen("tcp", "localhost:"+os.Args[1])
+	check(err)
+	fmt.Fprintln(os.Stderr, "starting...")
+	for {
+		conn, err := l.Accept()
+		check(err)
+		go serve(conn, answers)
+	}
+}
+
+// serve ends with the connection, whatever is wrong with it.
+func serve(conn net.Conn, answers [][]byte) {
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	buf := make([]byte, 4096)
+	for _, answer := range append(answers, nil) {
+		if _, err := io.ReadFull(r, buf[:header]); err != nil {
+			return
+		}
+		if _, err := io.ReadFull(r, buf[:binary.BigEndian.Uint32(buf[1:header])]); err != nil {
+			return
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "echo:", err)
+		os.Exit(1)
+	}
+}
