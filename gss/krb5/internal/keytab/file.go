@@ -114,10 +114,12 @@ func Open(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path}
-	if _, err := f.Current(); err != nil {
+	s, err := load(path)
+	if err != nil {
 		return nil, err
 	}
+	f := &File{path: path}
+	f.state.Store(s)
 	return f, nil
 }
 
