@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/gsstest"
@@ -28,6 +32,12 @@ const micFrame = 5 + 28 // of aes256-cts-hmac-sha1-96
 // A benchSite is the sign service in an embedded realm, with neither log nor
 // output.
 func newBenchSite(b testing.TB) (address string, alice *krb5.Initiator) {
+	b.Helper()
+	return newLoggingSite(b, nil)
+}
+
+// newLoggingSite is a benchSite with a log.
+func newLoggingSite(b testing.TB, log *logrus.Logger) (address string, alice *krb5.Initiator) {
 	b.Helper()
 	check := func(err error) {
 		b.Helper()
@@ -63,7 +73,7 @@ func newBenchSite(b testing.TB) (address string, alice *krb5.Initiator) {
 	check(err)
 	svc, err := sign.New(sign.Config{Acceptor: acceptor})
 	check(err)
-	srv, err := server.New(server.Config{Service: svc})
+	srv, err := server.New(server.Config{Service: svc, Log: log})
 	check(err)
 	l := listenTCP(b)
 	ctx, stop := context.WithCancel(context.Background())
@@ -277,22 +287,50 @@ func spread(b *testing.B, n int, f func(i int) error) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
 }
 
-// An exchange allocates nothing on either side once buffers are there.
+// An exchange allocates nothing on either side once buffers are there, and makes
+// no log record; a log that takes none of what is said of sessions costs a whole
+// session nothing.
 func TestExchangeAllocates(t *testing.T) {
-	address, alice := newBenchSite(t)
-	c, err := connect(address, alice, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := testing.AllocsPerRun(1000, func() {
-		if err := c.exchange(); err != nil {
+	var records bytes.Buffer
+	quiet, all := logrus.New(), logrus.New()
+	quiet.SetOutput(&records)
+	quiet.SetLevel(logrus.ErrorLevel)
+	all.SetOutput(io.Discard)
+	all.SetLevel(logrus.TraceLevel)
+	sessions := make(map[string]float64)
+	for name, log := range map[string]*logrus.Logger{"no log": nil, "a quiet log": quiet, "a log": all} {
+		address, alice := newLoggingSite(t, log)
+		c, err := connect(address, alice, 1024)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := testing.AllocsPerRun(1000, func() {
+			if err := c.exchange(); err != nil {
+				t.Error(err)
+			}
+		})
+		if n >= 1 && !raceEnabled {
+			t.Errorf("%s: %v allocations an exchange", name, n)
+		}
+		if err := c.end(); err != nil {
 			t.Error(err)
 		}
-	})
-	if n >= 1 && !raceEnabled {
-		t.Errorf("%v allocations an exchange", n)
+		sessions[name] = testing.AllocsPerRun(100, func() {
+			c, err := connect(address, alice, 1024)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(c.exchange(), c.end()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	if err := c.end(); err != nil {
-		t.Error(err)
+	if records.Len() > 0 {
+		t.Errorf("the quiet log has %q", &records)
+	}
+	const spread = 3 // what pools and the runtime make now and then
+	none, quietly, loudly := sessions["no log"], sessions["a quiet log"], sessions["a log"]
+	if !raceEnabled && (quietly > none+spread || loudly < none+2*spread) {
+		t.Errorf("a session allocates %v times without a log, %v with a quiet one, %v with one that says all", none, quietly, loudly)
 	}
 }

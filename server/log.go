@@ -24,8 +24,8 @@ func clip(text string) string {
 }
 
 func (srv *Server) logOpen(s *Session) {
-	if srv.cfg.Log == nil {
-		return
+	if !s.Logs(logrus.WarnLevel) {
+		return // nothing is said of sessions, whatever happens
 	}
 	s.fields = logrus.Fields{"conn": s.id, "peer": s.conn.RemoteAddr().String()}
 	s.Log(logrus.DebugLevel, "connection accepted")
