@@ -35,8 +35,8 @@ type processors struct {
 	timer *time.Timer // of the next look
 }
 
-// newProcessors gives nil where the user decides, by GOMAXPROCS, and where not
-// all sessions are counted: DTLS has its own.
+// newProcessors gives nil where the user decides, by GOMAXPROCS, and where
+// sessions are not all the work: datagrams of anybody come to DTLS listeners.
 func newProcessors(opts options) *processors {
 	dtls := func(e endpoint) bool { return e.transport == "dtls" }
 	if os.Getenv("GOMAXPROCS") != "" || opts.inetd || slices.ContainsFunc(opts.endpoints(), dtls) {
