@@ -113,7 +113,7 @@ func (s *state) write(b []byte) {
 	if s.n > 0 {
 		b = b[s.fill(b):]
 	}
-	if whole := len(b) / s.p.hashBlock * s.p.hashBlock; whole > 0 {
+	if whole := len(b) &^ (s.p.hashBlock - 1); whole > 0 { // a block is a power of two
 		s.hash.Write(b[:whole])
 		s.length += uint64(whole)
 		b = b[whole:]
