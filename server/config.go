@@ -65,10 +65,6 @@ type Config struct {
 	Grace            time.Duration // for running exchanges, once told to stop
 
 	Log *logrus.Logger // nil: no log
-
-	// Sessions, when not nil, is told how many sessions there are each time that
-	// changes, in order. Nothing goes on before it returns.
-	Sessions func(n int)
 }
 
 // noService refuses connections that nobody said how to serve.

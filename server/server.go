@@ -118,16 +118,8 @@ func (srv *Server) open(conn net.Conn, service Service) *Session {
 	srv.lastID++
 	s := &Session{srv: srv, conn: conn, service: service, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
 	srv.sessions[s] = struct{}{}
-	srv.tellSessions()
 	srv.mu.Unlock()
 	return s
-}
-
-// tellSessions has the config's hook know the sessions. The caller holds srv.mu.
-func (srv *Server) tellSessions() {
-	if srv.cfg.Sessions != nil {
-		srv.cfg.Sessions(len(srv.sessions))
-	}
 }
 
 // serve runs the service on the session and closes it.
@@ -146,7 +138,6 @@ func (srv *Server) serve(s *Session) error {
 
 	srv.mu.Lock()
 	delete(srv.sessions, s)
-	srv.tellSessions()
 	if srv.draining.Load() && len(srv.sessions) == 0 {
 		close(srv.empty)
 	}

@@ -100,9 +100,6 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	config := opts.server
 	config.Service = signing
 	config.Log = log
-	if p := newProcessors(opts); p != nil {
-		config.Sessions = p.sessions
-	}
 	srv, err := server.New(config)
 	if err != nil {
 		return err
