@@ -16,7 +16,8 @@ type Server struct {
 
 	ctx      context.Context // of the services; ends with the grace time
 	end      context.CancelFunc
-	draining atomic.Bool // set under mu
+	draining atomic.Bool   // set under mu
+	stopping chan struct{} // closed when draining
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -32,7 +33,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &Server{cfg: cfg, sessions: make(map[*Session]struct{}), empty: make(chan struct{})}
+	srv := &Server{cfg: cfg, sessions: make(map[*Session]struct{}), empty: make(chan struct{}), stopping: make(chan struct{})}
 	srv.ctx, srv.end = context.WithCancel(context.Background())
 	return srv, nil
 }
@@ -151,6 +152,7 @@ func (srv *Server) drain() {
 		srv.mu.Unlock()
 		return
 	}
+	close(srv.stopping)
 	running := 0
 	for s := range srv.sessions {
 		if !s.closeIdle() {

@@ -46,7 +46,7 @@ const (
 
 // A Session is one connection being served. It is an io.ReadWriter whose reads
 // and writes are bounded by the time limit of the session's stage. Only the
-// goroutine that serves it uses it.
+// goroutine that serves it uses it, unless it is duplex: see [Session.Duplex].
 type Session struct {
 	srv      *Server
 	conn     net.Conn
@@ -58,6 +58,7 @@ type Session struct {
 	proved   bool // Established was called
 	begun    bool // something has been read
 	awaiting bool // no byte of the next message has been read yet
+	duplex   bool // reads and writes know nothing of each other
 	acks     quickACKer
 	messages int
 	cut      bool // ended by the server's stop
@@ -102,7 +103,7 @@ func (s *Session) Read(p []byte) (int, error) {
 	}
 	if n > 0 && s.awaiting {
 		s.awaiting = false
-		if derr := s.conn.SetDeadline(time.Now().Add(s.srv.cfg.MessageTimeout)); derr != nil && err == nil {
+		if derr := s.limitMessage(); derr != nil && err == nil {
 			err = s.explain(derr)
 		}
 	}
@@ -112,7 +113,7 @@ func (s *Session) Read(p []byte) (int, error) {
 // Write writes to the peer. It fails as Read does.
 func (s *Session) Write(p []byte) (int, error) {
 	n, err := s.conn.Write(p)
-	if err != nil {
+	if err != nil && !s.duplex {
 		err = s.explain(err)
 	}
 	return n, err
@@ -131,10 +132,13 @@ func (s *Session) Established() {
 func (s *Session) Done(begun bool) {
 	s.messages++
 	if begun {
-		_ = s.conn.SetDeadline(time.Now().Add(s.srv.cfg.MessageTimeout)) // fails when it is closed, as all that follows
+		_ = s.limitMessage() // fails when it is closed, as all that follows
 		return
 	}
 	s.awaiting = true
+	if s.duplex {
+		return
+	}
 	s.state.CompareAndSwap(running, idle)
 	if s.srv.draining.Load() {
 		s.state.CompareAndSwap(idle, closed)
@@ -168,8 +172,20 @@ func (s *Session) Log(level logrus.Level, what string) {
 	}
 }
 
-// start leaves the idle state, unless drain was faster.
+// limitMessage starts the time of a message that has begun.
+func (s *Session) limitMessage() error {
+	end := time.Now().Add(s.srv.cfg.MessageTimeout)
+	if s.duplex {
+		return s.conn.SetReadDeadline(end)
+	}
+	return s.conn.SetDeadline(end)
+}
+
+// start leaves the idle state, unless drain was faster. A duplex session does not.
 func (s *Session) start() bool {
+	if s.duplex {
+		return s.state.Load() == idle
+	}
 	return s.state.CompareAndSwap(idle, running) || s.state.Load() == running
 }
 
@@ -247,7 +263,8 @@ func (s *Session) explain(err error) error {
 // close closes the connection of a session that ended with err.
 func (s *Session) close(err error) {
 	half, ok := s.conn.(interface{ CloseWrite() error })
-	if ok && err != nil && s.state.Load() == running && half.CloseWrite() == nil &&
+	told := err != nil && s.state.Load() == running || s.duplex && (err != nil || s.cut)
+	if ok && told && half.CloseWrite() == nil &&
 		s.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.CopyN(io.Discard, s.conn, lingerBytes) // the peer has been told; what it still says is not read
 	}

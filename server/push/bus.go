@@ -8,7 +8,9 @@ import (
 // A Bus joins Hubs to one audience. It carries what one of them gives it to the
 // others, never back to the same. It may lose messages; those of one Hub that
 // arrive, arrive at another in the order in which they were given. Its methods
-// may be called by many goroutines, and do not block but for Send.
+// may be called by many goroutines, and do not block but for Send. A Hub holds
+// locks meanwhile, so none of them may wait for the [Receiver]. Messages that a Bus is
+// given are not changed afterwards.
 type Bus interface {
 	// Join connects a Hub, once, before anything else. receive is told what comes
 	// from then on.

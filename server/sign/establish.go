@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/server/contexts"
 	"github.com/countersign-go/countersign/token"
 )
 
@@ -19,11 +20,7 @@ func (x *exchange) establish(ctx context.Context, first []byte) error {
 	if x.cfg.Verbose {
 		carrier.out = x.out
 	}
-	var channel *gss.ChannelBindings
-	if below, ok := x.session.Conn().(interface{ Bindings() *gss.ChannelBindings }); ok {
-		channel = below.Bindings()
-	}
-	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, channel)
+	sec, err := gss.Accept(ctx, carrier, x.cfg.Acceptor, contexts.Bindings(x.session))
 	if err != nil {
 		if _, ok := errors.AsType[*gss.Error](err); ok {
 			return x.fail("accepting context", err)
@@ -69,29 +66,13 @@ func (x *exchange) show(info gss.Info) {
 		local, lerr = x.cfg.LocalName(info.Initiator)
 	}
 	x.out.established(info, local, lerr, x.cfg.Verbose)
-
-	x.session.Note("client", info.Initiator.String())
-	x.session.Note("mechanism", info.Mechanism.Name())
-	x.session.Note("flags", info.Flags.String())
-	if local != "" {
-		x.session.Note("localname", local)
-	}
-	if !info.Expires.IsZero() {
-		x.session.Note("expires", info.Expires.UTC().Format(time.RFC3339))
-	}
-	x.session.Log(logrus.InfoLevel, "context established")
+	contexts.Log(x.session, info, local)
 }
 
 // fail prints and notes the status of a GSS-API call that failed.
 func (x *exchange) fail(doing string, err error) error {
 	x.out.status(doing, err)
-	if status, ok := errors.AsType[*gss.Error](err); ok {
-		x.session.Note("major", status.Major.Error())
-		x.session.Note("minor", status.Minor)
-		if status.Hint != "" {
-			x.session.Note("hint", status.Hint)
-		}
-	}
+	contexts.NoteStatus(x.session, err)
 	return fmt.Errorf("%s: %w", doing, err)
 }
 

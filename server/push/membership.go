@@ -1,0 +1,197 @@
+package push
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/countersign-go/countersign/token/pushwire"
+)
+
+// maxPositions is the highest number of positions in one message: what the length
+// of a list can say. Of more, the client learns when something is published.
+const maxPositions = (1<<16 - 1) / 20
+
+// subscribe has a member be in groups, of numbers in order, and queues the answer
+// in the same moment: what is published afterwards follows it, and nothing
+// published before does. result says that the answer is that of a request.
+func (h *Hub) subscribe(m *Member, groups []uint32, result bool, answer func([]pushwire.Position) pushwire.Message) error {
+	for {
+		epoch := h.epoch.Load()
+		if err := h.may(m.principal, groups, pushwire.Read); err != nil {
+			return err
+		}
+		locked, err := h.lock(groups)
+		if err != nil {
+			return err
+		}
+		if h.epoch.Load() == epoch {
+			defer unlock(locked)
+			return h.enter(m, locked, result, answer)
+		}
+		unlock(locked)
+	}
+}
+
+// enter is subscribe for groups that are locked.
+func (h *Hub) enter(m *Member, groups []*group, result bool, answer func([]pushwire.Position) pushwire.Message) error {
+	encoded, err := pushwire.Append(nil, answer(h.positions(groups)))
+	if err != nil {
+		return err
+	}
+	fresh, err := m.enter(groups, h.cfg.Limits.Groups, item{data: encoded, result: result})
+	if err != nil {
+		return err
+	}
+	for _, g := range fresh {
+		g.add(m)
+		if len(g.members) == 1 {
+			h.interest(g, true)
+		}
+	}
+	h.present(m, true, fresh)
+	return nil
+}
+
+// enter puts groups to those that the member is in, queues the answer, and gives
+// the groups that it was not in before.
+func (m *Member) enter(groups []*group, limit int, answer item) (fresh []*group, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return nil, errGone
+	}
+	for _, g := range groups {
+		if _, in := slices.BinarySearch(m.groups, g.number); !in {
+			fresh = append(fresh, g)
+		}
+	}
+	if len(m.groups)+len(fresh) > limit {
+		return nil, &Error{Status: pushwire.TooMany, Why: fmt.Sprintf("a client is in %d groups at the most", limit)}
+	}
+	for _, g := range fresh {
+		i, _ := slices.BinarySearch(m.groups, g.number)
+		m.groups = slices.Insert(m.groups, i, g.number)
+	}
+	m.tellLost() // its positions must not come after newer ones
+	m.control(answer)
+	return fresh, nil
+}
+
+// positions tells how far every server has come in groups, which are locked;
+// this one first.
+func (h *Hub) positions(groups []*group) []pushwire.Position {
+	var positions []pushwire.Position
+	for _, g := range groups {
+		positions = append(positions, pushwire.Position{Origin: h.origin, Group: g.number, Seq: g.seq})
+	}
+	for _, g := range groups {
+		for origin, seq := range g.remote {
+			positions = append(positions, pushwire.Position{Origin: origin, Group: g.number, Seq: seq})
+		}
+	}
+	return positions[:min(len(positions), maxPositions)]
+}
+
+// leave has a member be in groups no longer. They are locked, and are unlocked.
+// answer, which may be nil, gets those it was in, and gives what to tell the
+// member in the same moment, nil for nothing.
+func (h *Hub) leave(m *Member, groups []*group, result bool, answer func(left []uint32) pushwire.Message) {
+	defer unlock(groups)
+	var left []*group
+	var numbers []uint32
+	m.mu.Lock()
+	for _, g := range groups {
+		if m.forget(g.number) {
+			left = append(left, g)
+			numbers = append(numbers, g.number)
+		}
+	}
+	if answer != nil {
+		if msg := answer(numbers); msg != nil {
+			if encoded, err := pushwire.Append(nil, msg); err == nil {
+				m.control(item{data: encoded, result: result})
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, g := range left {
+		g.remove(m)
+		if len(g.members) == 0 {
+			h.interest(g, false)
+		}
+	}
+	h.present(m, false, left)
+}
+
+// forget takes a group from those that the member is in. The caller holds m.mu.
+func (m *Member) forget(number uint32) (was bool) {
+	i, in := slices.BinarySearch(m.groups, number)
+	if in {
+		m.groups = slices.Delete(m.groups, i, i+1)
+	}
+	return in
+}
+
+// interest tells other servers that a group, which is locked, has members now, or
+// none any more. How far the others come meanwhile is not known.
+func (h *Hub) interest(g *group, wanted bool) {
+	g.remote = nil
+	g.wanted = h.events.Add(1)
+	if h.bus != nil {
+		_ = h.bus.WantGroup(g.number, wanted) // what does not come from there is noticed by its numbers
+	}
+}
+
+// present tells those in groups, which are locked, that a member came or went.
+func (h *Hub) present(m *Member, entered bool, groups []*group) {
+	if len(groups) == 0 {
+		return
+	}
+	h.tellPresence(m, groups, pushwire.Presence{Entered: entered, Who: m.principal})
+	if h.bus == nil {
+		return
+	}
+	numbers := make([]uint32, len(groups))
+	for i, g := range groups {
+		numbers[i] = g.number
+	}
+	for chunk := range slices.Chunk(numbers, pushwire.MaxGroups) {
+		if encoded, err := pushwire.Append(nil, pushwire.Presence{Entered: entered, Who: m.principal, Groups: chunk}); err == nil {
+			_ = h.bus.Announce(encoded) // presence is no promise
+		}
+	}
+}
+
+// tellPresence queues a presence for all who want to know, each with those of
+// the groups that it is in, but for who it is.
+func (h *Hub) tellPresence(who *Member, groups []*group, p pushwire.Presence) {
+	told := make(map[*Member][]uint32)
+	for _, g := range groups {
+		if g.watchers == 0 {
+			continue
+		}
+		for _, m := range g.members {
+			if m.presence && m != who {
+				told[m] = append(told[m], g.number)
+			}
+		}
+	}
+	encodings := make(map[string][]byte) // by groups: as a rule there is one
+	for m, numbers := range told {
+		var key []byte
+		for _, n := range numbers {
+			key = binary.BigEndian.AppendUint32(key, n)
+		}
+		encoded := encodings[string(key)]
+		if encoded == nil {
+			p.Groups = numbers[:min(len(numbers), pushwire.MaxGroups)]
+			var err error
+			if encoded, err = pushwire.Append(nil, p); err != nil {
+				return
+			}
+			encodings[string(key)] = encoded
+		}
+		m.push(encoded, pushwire.Origin{}, nil)
+	}
+}

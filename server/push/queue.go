@@ -1,0 +1,241 @@
+package push
+
+import (
+	"slices"
+
+	"github.com/countersign-go/countersign/token/pushwire"
+)
+
+// maxBatch is how much leaves in one token, in octets, unless one message alone is
+// longer: large enough that a client that fell behind is served by few tokens,
+// small enough for the buffers that are kept.
+const maxBatch = 64 << 10
+
+// maxKeptItems is how long a queue may be to be kept for the next time.
+const maxKeptItems = 64
+
+// An item waits in a queue. Its data is shared with other queues and never changed.
+type item struct {
+	data   []byte
+	push   bool   // counts for the limits of the queue
+	result bool   // of a request
+	sign   bool   // data is to be signed, and the result still to be made
+	news   bool   // the groups have changed: what they are is still to be asked
+	id     uint64 // of the request to sign
+	memory int    // octets of the budget that data holds on to
+}
+
+// A queue is what waits for a client to be written. Member.mu guards it. What a
+// client is pushed is bounded, and what finds no room is counted as lost; results
+// are bounded by the requests under way.
+type queue struct {
+	items   []item
+	next    int // items before it have been taken
+	pushes  int // items that count
+	octets  int // of these
+	writing bool
+	held    bool // nothing is written yet, though writing is set
+	closed  bool // nothing more is taken in
+	news    bool // the groups have changed, and it has not been told
+
+	lost loss
+}
+
+// A loss is what a client has not been told yet that it lost.
+type loss struct {
+	any     bool
+	count   uint32
+	directs uint32
+	at      map[place]uint64
+}
+
+type place struct {
+	origin pushwire.Origin
+	group  uint32
+}
+
+// push queues a publication or a presence, and reports whether there was room.
+func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Stamp) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	if m.takes(len(data)) {
+		m.pushed++
+		m.add(item{data: data, push: true})
+		return true
+	}
+	m.drop(1, 0)
+	for _, s := range stamps {
+		if _, in := slices.BinarySearch(m.groups, s.Group); in {
+			m.lostAt(origin, s.Group, s.Seq)
+		}
+	}
+	return false
+}
+
+// direct queues a message to the user, and reports whether there was room.
+func (m *Member) direct(data []byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	if m.takes(len(data)) {
+		m.pushed++
+		m.add(item{data: data, push: true})
+		return true
+	}
+	m.drop(1, 1)
+	return false
+}
+
+// missed says that publications of another server did not come.
+func (m *Member) missed(data []byte, origin pushwire.Origin, group uint32, seq uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	if m.takes(len(data)) {
+		m.add(item{data: data, push: true})
+		return
+	}
+	m.lost.any = true
+	m.lostAt(origin, group, seq)
+}
+
+// takes reports whether there is room for a message. After a loss there is none
+// before half of the queue is free, and then it is told first.
+func (m *Member) takes(size int) bool {
+	limits := &m.hub.cfg.Limits
+	if m.lost.any {
+		if m.pushes > limits.Queue/2 || m.octets > limits.QueueBytes/2 {
+			return false
+		}
+		m.tellLost()
+	}
+	return m.pushes < limits.Queue && (m.pushes == 0 || m.octets+size <= limits.QueueBytes)
+}
+
+func (m *Member) drop(count, directs uint32) {
+	m.lost.any = true
+	m.lost.count += count
+	m.lost.directs += directs
+	m.dropped += uint64(count)
+}
+
+func (m *Member) lostAt(origin pushwire.Origin, group uint32, seq uint64) {
+	if m.lost.at == nil {
+		m.lost.at = make(map[place]uint64)
+	}
+	m.lost.at[place{origin, group}] = seq
+}
+
+// tellLost queues what was lost, if anything was.
+func (m *Member) tellLost() {
+	if m.lost.any {
+		m.add(m.lostItem())
+	}
+}
+
+// lostItem says what was lost, once.
+func (m *Member) lostItem() item {
+	msg := pushwire.Lost{Count: m.lost.count, Directs: m.lost.directs}
+	for at, seq := range m.lost.at {
+		if len(msg.Positions) == maxPositions {
+			break // the others the client learns from what is published next
+		}
+		msg.Positions = append(msg.Positions, pushwire.Position{Origin: at.origin, Group: at.group, Seq: seq})
+	}
+	m.lost = loss{}
+	encoded, _ := pushwire.Append(nil, msg) // the positions fit
+	return item{data: encoded}
+}
+
+// control queues what is never lost.
+func (m *Member) control(i item) {
+	if !m.closed {
+		m.add(i)
+	}
+}
+
+// add appends to the queue, and has it written.
+func (m *Member) add(i item) {
+	m.items = append(m.items, i)
+	if i.push {
+		m.pushes++
+		m.octets += len(i.data)
+	}
+	m.wake()
+}
+
+// wake starts the goroutine that writes, unless there is one: an idle session needs none.
+func (m *Member) wake() {
+	if !m.writing {
+		m.writing = true
+		m.writer.Go(m.write)
+	}
+}
+
+// take moves what leaves in one token from the queue to batch. Without anything
+// the goroutine that writes is over.
+func (m *Member) take(batch []item) []item {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	size, signs := 0, 0
+	for len(batch) == 0 || size < maxBatch {
+		if m.next == len(m.items) && !m.refill() {
+			break
+		}
+		i := m.items[m.next]
+		if len(batch) > 0 && (size+len(i.data) > maxBatch || i.sign && signs == pushwire.MaxMICs || len(batch) == cap(batch)) {
+			break
+		}
+		if i.sign {
+			signs++
+		}
+		if i.push {
+			m.pushes--
+			m.octets -= len(i.data)
+		}
+		size += len(i.data)
+		batch = append(batch, i)
+		m.items[m.next] = item{}
+		m.next++
+	}
+	if len(batch) == 0 {
+		m.writing = false
+	}
+	return batch
+}
+
+// refill queues what is told once all else has been, and reports whether there
+// was anything.
+func (m *Member) refill() bool {
+	m.next = 0
+	if m.items = m.items[:0]; cap(m.items) > maxKeptItems {
+		m.items = nil
+	}
+	switch {
+	case m.lost.any:
+		m.items = append(m.items, m.lostItem())
+	case m.news && !m.closed:
+		m.news = false
+		m.items = append(m.items, item{news: true})
+	case m.last != nil:
+		m.items = append(m.items, item{data: m.last})
+		m.last = nil
+	}
+	return len(m.items) > 0
+}
+
+// discard forgets what is queued. The caller holds m.mu.
+func (m *Member) discard() {
+	for _, i := range m.items[m.next:] {
+		m.memory.Give(i.memory)
+	}
+	m.items, m.next, m.pushes, m.octets = nil, 0, 0, 0
+	m.lost, m.news, m.last = loss{}, false, nil
+}
