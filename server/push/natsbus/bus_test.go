@@ -2,6 +2,7 @@ package natsbus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,5 +179,40 @@ func TestClose(t *testing.T) {
 	a.ok(never.Close())
 	if err := never.Join(a); err == nil {
 		t.Error("joined after Close")
+	}
+}
+
+// A user who comes and goes: the sender has an answer, whenever it asks.
+func TestSendWhileLeaving(t *testing.T) {
+	c := natstest.New(t, 2)
+	a, b := join(t, c.Nodes[0].URL()), join(t, c.Nodes[1].URL())
+	b.ok(b.WantUser(alice, true))
+	b.reaches(a)
+	for _, coming := range []bool{false, true, false, true, false} {
+		if coming {
+			b.has(1)
+		} else {
+			b.has(0)
+		}
+		b.ok(b.WantUser(alice, coming))
+		switch n, err := a.Send(context.Background(), alice, []byte("x")); {
+		case coming && (n != 1 || err != nil):
+			t.Errorf("user who has come back: %d sessions, %v", n, err)
+		case !coming:
+			wantErr(t, "user who has left", err, push.ErrNobody)
+		}
+	}
+	// In the end NATS knows, and b is asked no more.
+	for deadline := time.Now().Add(patience); ; {
+		msg := fmt.Sprint(time.Until(deadline))
+		_, err := a.Send(context.Background(), alice, []byte(msg))
+		lines := b.await("x", func([]string) bool { return true })
+		asked := len(lines) > 0 && strings.HasSuffix(lines[len(lines)-1], msg)
+		if errors.Is(err, push.ErrNobody) && !asked {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server listens for ever for a user who has gone")
+		}
 	}
 }

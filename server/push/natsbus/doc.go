@@ -41,7 +41,7 @@
 // NATS delivers at most once, and so does a Bus: nothing is kept for a server
 // that is not connected, and nothing is sent later that could not be sent at once. A
 // lost connection is made anew for as long as it takes, to any of the servers
-// named, and the Hub is told that it was interrupted; so it is if more
+// named, and the Hub is then told that it was interrupted; so it is if more
 // comes than it takes. A partition between NATS servers is not noticed here: Hubs
 // see it by the numbers of what comes afterwards.
 //

@@ -38,8 +38,7 @@ func TestDisconnected(t *testing.T) {
 	b.ok(b.WantGroup(2, true))
 	b.reaches(a)
 	c.Nodes[0].Kill()
-	b.awaitLast("interrupted")
-	a.awaitLast("interrupted")
+	awaitErr(t, "publish", func() error { return b.Publish([]uint32{1}, []byte("stale")) }, natsbus.ErrDisconnected)
 	err := awaitErr(t, "publish", func() error { return a.Publish([]uint32{1}, []byte("stale")) }, natsbus.ErrDisconnected)
 	if err.Error() == natsbus.ErrDisconnected.Error() {
 		t.Errorf("%v: no reason", err)
@@ -55,7 +54,9 @@ func TestDisconnected(t *testing.T) {
 	}
 
 	c.Nodes[0].Start()
-	awaitErr(t, "publish", func() error { return a.Announce([]byte("back")) }, nil)
+	b.awaitLast("interrupted") // and can say something then
+	b.ok(b.Announce([]byte("back")))
+	a.await("interrupted", func(lines []string) bool { return slices.Contains(lines, "interrupted") })
 	b.reaches(a)
 	a.ok(a.Publish([]uint32{2}, []byte("2")))
 	a.ok(a.Publish([]uint32{1}, []byte("1")))

@@ -2,30 +2,18 @@ package natsbus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/sirupsen/logrus"
-
-	"github.com/countersign-go/countersign/token/pushwire"
 )
 
 const (
-	// writeTimeout is how long NATS may take nothing until the connection is given up.
-	writeTimeout = 5 * time.Second
-
 	// closeTimeout is how long it may take once the Bus is to be closed.
 	closeTimeout = time.Second
-
-	// pingInterval and maxPings find a NATS server that is silent: after 30 s.
-	pingInterval = 10 * time.Second
-	maxPings     = 2
 
 	// firstRetry and lastRetry are the longest waits before the first and the
 	// last attempts to connect again. Waits are random below that, so that
@@ -37,10 +25,10 @@ const (
 	// takes them, which never waits.
 	msgsAhead = 4096
 
-	// hubOverhead is the most that a message of the Hub has beside its data: two
-	// names and the stamps of all groups. maxBeacon is the longest without data.
-	hubOverhead = 2*pushwire.MaxName + 12*pushwire.MaxGroups + 1024
-	maxBeacon   = 1<<16 + 1024
+	// linger is how long what is sent to a user is still taken after the last
+	// session of it has gone. NATS's nodes need a moment to tell each other,
+	// and until then drop messages without a word: senders would learn nothing.
+	linger = time.Second
 )
 
 // A link is one connection to NATS, from its making to its end.
@@ -51,121 +39,14 @@ type link struct {
 	closed chan struct{}
 	subs   map[string]*nats.Subscription // of wants
 	since  time.Time
+
+	leaving []departure // in order of time
 }
 
-// connect makes a connection to one of the servers, in random order, that can do
-// what is needed. It takes no longer than the ConnectTimeout.
-func (b *Bus) connect() (*link, error) {
-	deadline := time.Now().Add(b.cfg.ConnectTimeout)
-	var failures []error
-	for i, n := range rand.Perm(len(b.servers)) {
-		if b.ctx.Err() != nil {
-			return nil, errClosed
-		}
-		l, err := b.connectTo(b.servers[n], time.Until(deadline)/time.Duration(len(b.servers)-i))
-		if err == nil {
-			b.cfg.Log.WithField("nats", b.servers[n].Host).Info("connected to NATS")
-			return l, nil
-		}
-		failures = append(failures, fmt.Errorf("%s: %w", b.servers[n].Host, err))
-	}
-	return nil, fmt.Errorf("cannot use NATS: %w", errors.Join(failures...))
-}
-
-func (b *Bus) connectTo(server *url.URL, limit time.Duration) (*link, error) {
-	// A third for each of: the dialling, the greeting, the first messages.
-	limit = max(limit/3, time.Millisecond)
-	l := &link{
-		msgs:   make(chan *nats.Msg, msgsAhead),
-		closed: make(chan struct{}),
-		subs:   map[string]*nats.Subscription{},
-		since:  time.Now(),
-	}
-	opts, d, err := b.options(l, server, limit)
-	if err != nil {
-		return nil, err
-	}
-	l.nc, err = opts.Connect()
-	if d.made != nil {
-		defer d.made()
-	}
-	switch {
-	case err != nil && d.err != nil:
-		return nil, d.err
-	case err != nil:
-		return nil, err
-	}
-	l.conn = d.conn
-	if err := b.prepare(l, limit); err != nil {
-		l.nc.Close()
-		return nil, err
-	}
-	return l, nil
-}
-
-// options are those of a connection. nats.go does not connect it again when it
-// is lost, nor to anything else than this server: the Bus does that, so that
-// nothing of a connection gets into the next.
-func (b *Bus) options(l *link, server *url.URL, limit time.Duration) (nats.Options, *dialer, error) {
-	d := &dialer{ctx: b.ctx, timeout: limit, plain: server.Scheme == "nats"}
-	opts := nats.GetDefaultOptions()
-	opts.Servers = []string{server.String()}
-	opts.Name = b.cfg.Name
-	opts.AllowReconnect = false
-	opts.ReconnectBufSize = -1
-	opts.IgnoreDiscoveredServers = true
-	opts.SkipHostLookup = true // the dialer does it, within its time
-	opts.CustomDialer = d
-	opts.NoEcho = true
-	opts.Timeout = limit
-	opts.PingInterval = pingInterval
-	opts.MaxPingsOut = maxPings
-	opts.FlusherTimeout = writeTimeout
-	opts.ReconnectOnFlusherError = true // that is: gives the connection up
-	opts.ClosedCB = func(*nats.Conn) { close(l.closed) }
-	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrSlowConsumer) {
-			b.interrupt()
-		}
-		b.log(err).Warn("NATS")
-	}
-	if b.cfg.TLS != nil {
-		opts.TLSConfig = b.cfg.TLS.Clone()
-		opts.TLSConfig.MinVersion = max(opts.TLSConfig.MinVersion, tls.VersionTLS12)
-	}
-	if b.cfg.CredentialsFile != "" {
-		if err := nats.UserCredentials(b.cfg.CredentialsFile)(&opts); err != nil {
-			return opts, nil, err
-		}
-	}
-	return opts, d, nil
-}
-
-// prepare subscribes to what every server takes, and finds out whether that,
-// and publishing, works.
-func (b *Bus) prepare(l *link, limit time.Duration) error {
-	need := int64(max(b.cfg.MaxData+hubOverhead, maxBeacon) + overhead)
-	if have := l.nc.MaxPayload(); have < need {
-		return fmt.Errorf("takes messages of %d octets at most, but %d are needed: raise max_payload there, or lower the longest message here", have, need)
-	}
-	if !l.nc.HeadersSupported() {
-		return fmt.Errorf("version %s does not say when nobody listens for a user: 2.2 or later does", l.nc.ConnectedServerVersion())
-	}
-	for _, subject := range []string{b.subj.all, b.subj.several, b.subj.replies()} {
-		if _, err := l.nc.ChanSubscribe(subject, l.msgs); err != nil {
-			return err
-		}
-	}
-	if err := l.nc.Publish(b.subj.all, appendPlain(b.subj.instance, nil)); err != nil {
-		return err
-	}
-	if err := l.nc.FlushTimeout(limit); err != nil {
-		return err
-	}
-	if err := l.nc.LastError(); err != nil {
-		return fmt.Errorf("%w (%s> has to be allowed to publish and to subscribe to)", err, b.subj.base)
-	}
-	return nil
+// A departure is a user that is no longer wanted, and until when it lingers.
+type departure struct {
+	subject string
+	until   time.Time
 }
 
 // run keeps a connection until the Bus is closed.
@@ -176,7 +57,6 @@ func (b *Bus) run(l *link) {
 		if b.ctx.Err() != nil {
 			return
 		}
-		b.interrupt()
 		l = b.connectAgain(l)
 	}
 }
@@ -208,9 +88,13 @@ func (b *Bus) connectAgain(lost *link) *link {
 	}
 }
 
-// serve sends and receives over a connection until that, or the Bus, ends.
+// serve sends and receives over a connection until that, or the Bus, ends. The Hub
+// is told of an interruption when it can say something again, and before
+// anything else comes.
 func (b *Bus) serve(l *link) {
-	b.start(l)
+	if again := b.start(l); again {
+		b.interrupt()
+	}
 	pumped := make(chan struct{})
 	go func() {
 		defer close(pumped)
@@ -223,12 +107,13 @@ func (b *Bus) serve(l *link) {
 	<-pumped
 }
 
-// start subscribes to all that is wanted, and lets messages be sent.
-func (b *Bus) start(l *link) {
+// start subscribes to all that is wanted, and lets messages be sent, if it is not
+// the first connection again.
+func (b *Bus) start(l *link) (again bool) {
 	b.mu.Lock()
 	b.linked = true
 	clear(b.told)
-	if !b.up {
+	if again = !b.up; again {
 		b.out.take(nil) // of the connection before
 		b.down = make(chan struct{})
 	}
@@ -243,6 +128,7 @@ func (b *Bus) start(l *link) {
 	b.mu.Lock()
 	b.up = true
 	b.mu.Unlock()
+	return again
 }
 
 func (b *Bus) stop(err error) {
@@ -255,6 +141,8 @@ func (b *Bus) stop(err error) {
 // work does what is queued, and returns why it does no more.
 func (b *Bus) work(l *link) error {
 	var batch []outgoing
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		batch = b.out.take(batch)
 		for _, op := range batch {
@@ -262,11 +150,18 @@ func (b *Bus) work(l *link) error {
 				return err
 			}
 		}
+		if err := b.depart(l); err != nil {
+			return err
+		}
 		if len(batch) > 0 {
 			continue
 		}
+		if len(l.leaving) > 0 {
+			timer.Reset(time.Until(l.leaving[0].until))
+		}
 		select {
 		case <-b.out.ready:
+		case <-timer.C:
 		case <-l.closed:
 			if err := l.nc.LastError(); err != nil {
 				return err
@@ -283,6 +178,21 @@ func (b *Bus) work(l *link) error {
 	}
 }
 
+// depart unsubscribes from the users whose time is over, and who did not come back.
+func (b *Bus) depart(l *link) error {
+	for len(l.leaving) > 0 && time.Until(l.leaving[0].until) <= 0 {
+		subject := l.leaving[0].subject
+		l.leaving = l.leaving[1:]
+		b.mu.Lock()
+		_, wanted := b.wants[subject]
+		b.mu.Unlock()
+		if err := b.subscribe(l, subject, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *Bus) do(l *link, op outgoing) error {
 	if !op.want {
 		err := l.nc.PublishMsg(&nats.Msg{Subject: op.subject, Reply: op.reply, Data: op.data})
@@ -296,6 +206,10 @@ func (b *Bus) do(l *link, op outgoing) error {
 	delete(b.told, op.subject)
 	_, wanted := b.wants[op.subject]
 	b.mu.Unlock()
+	if !wanted && l.subs[op.subject] != nil && !b.subj.isGroup(op.subject) {
+		l.leaving = append(l.leaving, departure{op.subject, time.Now().Add(linger)})
+		return nil
+	}
 	return b.subscribe(l, op.subject, wanted)
 }
 

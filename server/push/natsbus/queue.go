@@ -50,13 +50,20 @@ func (q *queue[T]) wake() {
 	}
 }
 
-// take gives all that is there. What it gave before no longer weighs.
+// keptItems is for how many items room is kept.
+const keptItems = 1024
+
+// take gives all that is there. What it gave before no longer weighs, and comes back
+// to be used again.
 func (q *queue[T]) take(into []T) []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.weight -= q.taken
 	q.taken = q.weight
 	clear(into)
+	if cap(into) > keptItems {
+		into = nil
+	}
 	items := q.items
 	q.items = into[:0]
 	return items

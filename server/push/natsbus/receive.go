@@ -32,11 +32,11 @@ const (
 func (b *Bus) accept(m *nats.Msg) {
 	if number, ok := b.subj.request(m.Subject); ok {
 		if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
-			b.requests.settle(number, 0)
+			b.requests.answered(number, 0, false)
 		} else if e, err := parse(m.Data); err != nil || e.kind != kindReply {
 			b.odd(m)
 		} else {
-			b.requests.answered(number, e.sessions)
+			b.requests.answered(number, e.sessions, true)
 		}
 		return
 	}

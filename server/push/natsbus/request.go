@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/countersign-go/countersign/server/push"
 )
@@ -17,17 +17,21 @@ type requests struct {
 	waiting map[uint64]*request
 }
 
+// noneGrace is how long others may take to answer once a server has said that it
+// has no session of the user: they were asked at the same time.
+const noneGrace = 250 * time.Millisecond
+
 // A request waits for the first server that has sessions of a user.
 type request struct {
-	answer chan int    // has what that said; 0: NATS says that nobody listens
-	none   atomic.Bool // a server said that it has none
+	answer chan int      // has what that said; 0: NATS says that nobody listens
+	none   chan struct{} // has one when a server has said that it has none
 }
 
 func (r *requests) add() (uint64, *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
-	q := &request{answer: make(chan int, 1)}
+	q := &request{answer: make(chan int, 1), none: make(chan struct{}, 1)}
 	r.waiting[r.last] = q
 	return r.last, q
 }
@@ -38,38 +42,32 @@ func (r *requests) remove(number uint64) {
 	r.mu.Unlock()
 }
 
-// answered says what a server answered. Answers that nobody waits for are dropped.
-func (r *requests) answered(number uint64, sessions int) {
-	if sessions == 0 {
-		r.mu.Lock()
-		q := r.waiting[number]
-		r.mu.Unlock()
-		if q != nil {
-			q.none.Store(true)
-		}
-		return
-	}
-	r.settle(number, sessions)
-}
-
-// settle ends a request's waiting.
-func (r *requests) settle(number uint64, sessions int) {
+// answered says what a server answered, or that none listens. Answers that nobody
+// waits for, or no longer, are dropped.
+func (r *requests) answered(number uint64, sessions int, listens bool) {
 	r.mu.Lock()
 	q := r.waiting[number]
 	r.mu.Unlock()
-	if q == nil {
-		return
-	}
-	select {
-	case q.answer <- sessions:
+	switch {
+	case q == nil:
+	case sessions > 0 || !listens:
+		select {
+		case q.answer <- sessions:
+		default:
+		}
 	default:
+		select {
+		case q.none <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // Send sends a message to the servers that want the user's. The first that has
-// sessions of it decides. One that says it has none (the last has just left)
-// does not: the wait goes on until ctx or the [Config]'s SendTimeout ends it, and
-// then the user is not there. Where no server listens for the user NATS says so at once.
+// sessions of it decides. One that says it has none (the last has just left) does
+// not: others have a little more time, and then the user is not there. Where no
+// server listens for the user NATS says so at once. Nothing is known when ctx or the
+// [Config]'s SendTimeout ends without an answer.
 func (b *Bus) Send(ctx context.Context, user push.User, msg []byte) (int, error) {
 	data, err := appendUser(b.subj.instance, user, msg)
 	if err != nil {
@@ -83,25 +81,31 @@ func (b *Bus) Send(ctx context.Context, user push.User, msg []byte) (int, error)
 	if err := b.send(b.subj.user(user), b.subj.reply(number), data); err != nil {
 		return 0, err
 	}
-	limited, cancel := context.WithTimeout(ctx, b.cfg.SendTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.SendTimeout)
 	defer cancel()
-	select {
-	case n := <-q.answer:
-		if n == 0 {
+	var others <-chan time.Time
+	for {
+		select {
+		case n := <-q.answer:
+			if n == 0 {
+				return 0, push.ErrNobody
+			}
+			return n, nil
+		case <-q.none:
+			if others == nil {
+				others = time.After(noneGrace)
+			}
+		case <-others:
 			return 0, push.ErrNobody
+		case <-down:
+			return 0, fmt.Errorf("%w: the connection ended before an answer came", ErrDisconnected)
+		case <-b.ctx.Done():
+			return 0, errClosed
+		case <-ctx.Done():
+			if others != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return 0, push.ErrNobody
+			}
+			return 0, fmt.Errorf("push: no answer over NATS: %w", ctx.Err())
 		}
-		return n, nil
-	case <-down:
-		return 0, fmt.Errorf("%w: the connection ended before the answer came", ErrDisconnected)
-	case <-b.ctx.Done():
-		return 0, errClosed
-	case <-limited.Done():
 	}
-	switch {
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return 0, ctx.Err()
-	case q.none.Load():
-		return 0, push.ErrNobody
-	}
-	return 0, fmt.Errorf("push: no answer over NATS: %w", limited.Err())
 }
