@@ -45,6 +45,7 @@ var importRules = []importRule{
 	{why: "the server does not know the client", of: []string{"server"}, not: []string{"client", "cmd"}, deep: true},
 	{why: "TLS policy and handshakes are for programs without the engine, too", of: []string{"server/tlspolicy", "server/handshake"}, not: []string{"server", "github.com/sirupsen/logrus"}, deep: true},
 	{why: "the client does not know the server", of: []string{"client"}, not: []string{"server", "cmd"}, deep: true},
+	{why: "the push service's test helpers are for tests", of: []string{"server", "client", "cmd"}, except: []string{"server/push/pushtest"}, not: []string{"server/push/pushtest"}, deep: true},
 	{why: "the embedded realm shares no code with what it tests", of: []string{"gss/gsstest"}, except: []string{"gss/gsstest/peers"}, not: []string{"gss/krb5", "gss/spnego", "token"}, deep: true},
 	{why: "the embedded realm is for tests and gss-testkdc", of: []string{"server", "client", "token", "gss", "cmd/gss-server", "cmd/gss-client"}, except: []string{"gss/gsstest", "server/push/natsbus/natstest"}, not: []string{"gss/gsstest"}, deep: true},
 	{why: "NATS stays in the room that it has", of: []string{""}, except: []string{"server/push/natsbus"}, not: []string{"github.com/nats-io"}},

@@ -12,16 +12,24 @@
 //	                                                         other servers' Hubs ┘
 //
 // A [Hub] knows the groups, the members of each, and the sessions of every user;
-// a publication is encoded once and queued for all who get it. A session has two
-// goroutines: one reads requests and does them one after the other, one
-// writes. What waits in its queue leaves in one token, so a client that falls
-// behind is served by fewer and larger ones. A queue that is full takes nothing
-// more; the client is told how many messages it lost, and one that takes nothing at
-// all for the write time is cut off. Nobody waits for another's queue.
+// a publication is encoded once and queued for all who get it. One goroutine of
+// a session reads, and does what is done at once; another one writes, as long as
+// something is queued: an idle session has none. What waits in its queue leaves
+// in one token, so a client that falls behind is served by fewer and larger
+// ones. A queue that is full takes nothing more; the client is told how many
+// messages it lost, and one that takes nothing at all for the write time is cut
+// off. Nobody waits for another's queue.
 //
 // Requests of a session are done in the order they came, so that what a client
-// publishes stays in its order; its pushes go round a request that takes long. Many
-// may be under way, up to a limit; beyond that nothing more is read.
+// publishes stays in its order. One that takes long (it waits, asks a hook, or
+// seeks a user on other servers) has a third goroutine meanwhile, and those that come
+// after it wait there; pushes and pings go round it. Many may be under way, up to a limit;
+// beyond that nothing more is read.
+//
+// Numbers are given, and messages queued, under the locks of the groups concerned
+// alone: so every member sees the numbers of a group rise one by one, and what a
+// subscription's positions say is exactly what the queue goes on with. Nothing is
+// written, and nobody asked, under a lock.
 //
 // # Servers together
 //
@@ -29,6 +37,8 @@
 // that is alone needs none. It may lose messages, and never needs to repeat one:
 // every Hub counts its publications by group (see [pushwire.Position]), the
 // others see by the numbers what did not reach them, and by beacons what they
-// would not have noticed, and say so to their clients. A publication whose
+// would not have noticed, and say so to their clients. What another server publishes
+// to a group counts from when the first client subscribed here and something was
+// heard of it: what came before, or on the way there, is nobody's loss. A publication whose
 // number was passed is not delivered again. Sub-package natsbus joins servers by NATS.
 package push

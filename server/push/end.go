@@ -80,6 +80,9 @@ func (m *Member) end(err error) error {
 
 	m.session.Note("requests", m.requests)
 	m.session.Note("pushed", m.pushed)
+	if m.refused.all > 0 {
+		m.session.Note("refused", m.refused.all)
+	}
 	if m.dropped > 0 {
 		m.session.Note("lost", m.dropped)
 	}

@@ -125,8 +125,8 @@ func (m *Member) Send(data []byte) error {
 func (m *Member) groupsChanged() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.closed {
-		m.news = true
-		m.wake()
+	if !m.news {
+		m.news = true // until it is written, when it is asked what they are
+		m.control(item{news: true})
 	}
 }

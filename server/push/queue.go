@@ -22,7 +22,8 @@ type item struct {
 	sign   bool   // data is to be signed, and the result still to be made
 	news   bool   // the groups have changed: what they are is still to be asked
 	id     uint64 // of the request to sign
-	memory int    // octets of the budget that data holds on to
+	inRead bool   // data to be signed is part of what was read last
+	memory int    // octets of the budget that data holds on to otherwise
 }
 
 // A queue is what waits for a client to be written. Member.mu guards it. What a
@@ -36,7 +37,7 @@ type queue struct {
 	writing bool
 	held    bool // nothing is written yet, though writing is set
 	closed  bool // nothing more is taken in
-	news    bool // the groups have changed, and it has not been told
+	news    bool // that the groups have changed is queued
 
 	lost loss
 }
@@ -156,13 +157,20 @@ func (m *Member) lostItem() item {
 
 // control queues what is never lost.
 func (m *Member) control(i item) {
-	if !m.closed {
-		m.add(i)
+	if m.closed {
+		m.memory.Give(i.memory)
+		return
 	}
+	m.add(i)
 }
 
 // add appends to the queue, and has it written.
 func (m *Member) add(i item) {
+	if m.next >= maxKeptItems && m.next >= len(m.items)/2 { // a queue that is never empty must not grow for ever
+		n := copy(m.items, m.items[m.next:])
+		clear(m.items[n:])
+		m.items, m.next = m.items[:n], 0
+	}
 	m.items = append(m.items, i)
 	if i.push {
 		m.pushes++
@@ -190,7 +198,7 @@ func (m *Member) take(batch []item) []item {
 			break
 		}
 		i := m.items[m.next]
-		if len(batch) > 0 && (size+len(i.data) > maxBatch || i.sign && signs == pushwire.MaxMICs || len(batch) == cap(batch)) {
+		if len(batch) > 0 && (size+len(i.data) > maxBatch || i.sign && signs == pushwire.MaxMICs || len(batch) == maxItems) {
 			break
 		}
 		if i.sign {
@@ -199,6 +207,9 @@ func (m *Member) take(batch []item) []item {
 		if i.push {
 			m.pushes--
 			m.octets -= len(i.data)
+		}
+		if i.news {
+			m.news = false
 		}
 		size += len(i.data)
 		batch = append(batch, i)
@@ -221,9 +232,6 @@ func (m *Member) refill() bool {
 	switch {
 	case m.lost.any:
 		m.items = append(m.items, m.lostItem())
-	case m.news && !m.closed:
-		m.news = false
-		m.items = append(m.items, item{news: true})
 	case m.last != nil:
 		m.items = append(m.items, item{data: m.last})
 		m.last = nil

@@ -129,6 +129,9 @@ func (h *Hub) arrived(g *group, origin pushwire.Origin, born, before, seq uint64
 		return false
 	}
 	at, known := g.remote[origin]
+	if !known && len(g.remote) >= maxOrigins {
+		return false // until others are forgotten
+	}
 	if !known && born > g.wanted {
 		known = true // it began after somebody here listened
 	}

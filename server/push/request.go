@@ -37,7 +37,6 @@ func (m *Member) read(begun []byte, stopping <-chan struct{}) error {
 			return err
 		}
 		m.session.Done(m.frames.Buffered() > 0)
-		m.wire.Release()
 		var err error
 		if rest, err = m.wire.Read(); err != nil {
 			return err
@@ -286,7 +285,7 @@ func (m *Member) carryOut(ctx context.Context, msg pushwire.Message, read bool) 
 	case pushwire.SignRequest:
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		i := item{data: msg.Data, sign: true, result: true, id: msg.ID}
+		i := item{data: msg.Data, sign: true, result: true, id: msg.ID, inRead: read}
 		if read {
 			m.signing++
 		} else {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
+	"time"
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/server"
@@ -19,6 +21,9 @@ const needed = gss.Mutual | gss.ReplayDetection | gss.Confidentiality | gss.Inte
 
 // maxOverhead is more than what a wrapped token has beside its message, in octets.
 const maxOverhead = 1 << 10
+
+// maxIdle is the longest idle time that a client is told of, what the encoding takes.
+const maxIdle = math.MaxUint32 * time.Millisecond
 
 // A Service serves the push protocol. It is a [server.Service].
 type Service struct {
@@ -221,7 +226,7 @@ func (m *Member) welcome(version byte) error {
 	encoded, err := pushwire.Append(nil, pushwire.Welcome{
 		Version: version, Origin: m.hub.origin, Server: acceptor[:min(len(acceptor), pushwire.MaxName)],
 		You: m.principal, Local: m.local,
-		MaxData: uint32(m.hub.cfg.Limits.MaxData), Idle: m.session.IdleTimeout(), Groups: m.hub.groupsFor(m.principal),
+		MaxData: uint32(m.hub.cfg.Limits.MaxData), Idle: min(m.session.IdleTimeout(), maxIdle), Groups: m.hub.groupsFor(m.principal),
 	})
 	if err != nil {
 		return err

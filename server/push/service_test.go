@@ -160,6 +160,29 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// What is signed behind a slow request is signed as well, and the session goes on.
+func TestSignAfterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{})
+		c := pushtest.Dial(t, s, "alice@R", pushwire.Hello{})
+		for _, data := range []string{"", "data"} {
+			wait, sign := c.ID(), c.ID()
+			c.Write(pushwire.WaitRequest{ID: wait, For: time.Second}, pushwire.SignRequest{ID: sign, Data: []byte(data)})
+			c.Result(wait)
+			if err := c.Context.VerifyMIC([]byte(data), c.Result(sign).MIC); err != nil {
+				t.Errorf("%q: %v", data, err)
+			}
+		}
+		if r := c.Publish("x", 1); r.Status != pushwire.Done {
+			t.Errorf("%+v", r)
+		}
+		c.Bye()
+		if used := s.Memory().Used(); used != 0 {
+			t.Errorf("%d octets are held", used)
+		}
+	})
+}
+
 // Contexts that lack something are refused, and whoever does not begin as a client of this service.
 func TestRefusedAtTheDoor(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -218,4 +241,29 @@ func TestStop(t *testing.T) {
 			t.Errorf("%+v, %v", bye, err)
 		}
 	}
+}
+
+// One that takes nothing delays a stopping server by the grace time, and nobody's last word.
+func TestStopBesideSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pushtest.NewServer(t, push.Config{Setup: groups}, server.Config{Grace: 3 * time.Second})
+		ctx, stop := context.WithCancel(t.Context())
+		slow, fast := s.Dial(ctx, t, "slow@R"), s.Dial(ctx, t, "fast@R")
+		slow.Subscribe(1)
+		fast.Subscribe(1)
+		synctest.Wait()
+		slow.Hold()
+		for range 3 {
+			publish(t, s, strings.Repeat("x", 10_000), 1)
+		}
+		start := time.Now()
+		stop()
+		if bye, err := fast.Expelled(); bye.Code != pushwire.Stopping || err != nil || time.Since(start) > 0 {
+			t.Errorf("after %s: %+v, %v", time.Since(start), bye, err)
+		}
+		if err := <-slow.Ended; err != nil || time.Since(start) != 3*time.Second {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		slow.Resume()
+	})
 }

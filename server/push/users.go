@@ -17,6 +17,7 @@ type users struct {
 type user struct {
 	sessions []*Member // replaced, never changed
 	bucket   bucket    // of a principal
+	watched  bool      // it will be looked whether it is to be forgotten
 }
 
 func (u *users) sessions(who User) []*Member {
@@ -87,16 +88,32 @@ func (h *Hub) depart(m *Member) {
 			delete(h.users.byName, who)
 			continue
 		}
-		full := time.Duration(float64(h.cfg.Limits.Burst) / float64(h.cfg.Limits.Rate) * float64(time.Second))
-		time.AfterFunc(full, func() { h.forgetUser(who, known) })
+		if !known.watched {
+			known.watched = true
+			time.AfterFunc(h.refill(), func() { h.forgetUser(who, known) })
+		}
 	}
 }
 
-func (h *Hub) forgetUser(who User, gone *user) {
+// refill is how long an empty bucket takes to be full, or until it is looked again.
+func (h *Hub) refill() time.Duration {
+	const often = 3600
+	seconds := float64(h.cfg.Limits.Burst) / float64(h.cfg.Limits.Rate)
+	return time.Duration(min(seconds, often) * float64(time.Second))
+}
+
+// forgetUser forgets a principal that is gone and has its whole burst again.
+func (h *Hub) forgetUser(who User, known *user) {
 	h.users.mu.Lock()
 	defer h.users.mu.Unlock()
-	if h.users.byName[who] == gone && len(gone.sessions) == 0 {
+	known.watched = false
+	switch {
+	case len(known.sessions) > 0:
+	case known.bucket.full(time.Now(), h.cfg.Limits.Rate, h.cfg.Limits.Burst):
 		delete(h.users.byName, who)
+	default:
+		known.watched = true
+		time.AfterFunc(h.refill(), func() { h.forgetUser(who, known) })
 	}
 }
 
@@ -118,15 +135,27 @@ type bucket struct {
 func (b *bucket) take(now time.Time, rate, burst int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.fill(now, rate, burst)
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// full reports whether nothing is missing.
+func (b *bucket) full(now time.Time, rate, burst int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fill(now, rate, burst)
+	return b.tokens >= float64(burst)
+}
+
+func (b *bucket) fill(now time.Time, rate, burst int) {
 	if passed := now.Sub(b.filled); passed > 0 {
 		if !b.filled.IsZero() {
 			b.tokens = min(float64(burst), b.tokens+passed.Seconds()*float64(rate))
 		}
 		b.filled = now
 	}
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

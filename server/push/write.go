@@ -15,11 +15,12 @@ const maxItems = 256
 
 // A batch is what leaves in one token.
 type batch struct {
-	items [maxItems]item
-	parts [maxItems][]byte
+	items []item
+	parts [][]byte
 }
 
-// batches are held while something is written: they are too large for a stack.
+// batches are kept for others: as a rule they are small, and there are as many as
+// clients being written to.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // write writes what is queued until nothing is. There is one such goroutine of a
@@ -29,57 +30,62 @@ func (m *Member) write() {
 	room := batches.Get().(*batch)
 	defer batches.Put(room)
 	for {
-		batch, parts := m.take(room.items[:0]), &room.parts
-		if len(batch) == 0 {
+		room.items = m.take(room.items[:0])
+		if len(room.items) == 0 {
 			return
 		}
-		results, signs := 0, 0
-		for i := range batch {
-			parts[i] = batch[i].data
-			switch {
-			case batch[i].sign:
-				if batch[i].memory == 0 {
-					signs++
-				}
-				data, err := m.signed(batch[i])
-				m.memory.Give(batch[i].memory)
-				if err != nil {
-					m.fail(err)
-					return
-				}
-				parts[i] = data
-			case batch[i].news:
-				data, err := pushwire.Append(nil, pushwire.GroupsChanged{Groups: m.hub.groupsFor(m.principal)})
-				if err != nil {
-					m.fail(err)
-					return
-				}
-				parts[i] = data
-			}
-			if batch[i].result {
-				results++
-			}
+		results, signed, err := m.assemble(room)
+		if err == nil {
+			err = m.send(room.parts)
 		}
-		err := m.send(parts[:len(batch)])
-		clear(batch)
-		clear(parts[:len(batch)])
+		clear(room.items)
+		clear(room.parts)
 		if err != nil {
 			m.fail(err)
 			return
 		}
 		if results > 0 {
-			m.answered(results, signs)
+			m.answered(results, signed)
 		}
 	}
 }
 
-// signed gives the result of a request to sign.
-func (m *Member) signed(i item) ([]byte, error) {
-	mic, err := m.sec.MIC(nil, i.data)
-	if err != nil {
-		return nil, fmt.Errorf("signing message: %w", err)
+// assemble makes the parts of a token, and counts the results, and those that are
+// signatures of what was read last.
+func (m *Member) assemble(b *batch) (results, signed int, err error) {
+	b.parts = b.parts[:0]
+	for i := range b.items {
+		of := &b.items[i]
+		if err == nil {
+			var part []byte
+			part, err = m.part(of)
+			b.parts = append(b.parts, part)
+		}
+		m.memory.Give(of.memory)
+		if of.result {
+			results++
+		}
+		if of.inRead {
+			signed++
+		}
 	}
-	return pushwire.Append(nil, pushwire.Result{ID: i.id, MIC: mic})
+	return results, signed, err
+}
+
+// part gives what is written of an item.
+func (m *Member) part(i *item) ([]byte, error) {
+	switch {
+	case i.sign:
+		mic, err := m.sec.MIC(nil, i.data)
+		if err != nil {
+			return nil, fmt.Errorf("signing message: %w", err)
+		}
+		return pushwire.Append(nil, pushwire.Result{ID: i.id, MIC: mic})
+	case i.news:
+		return pushwire.Append(nil, pushwire.GroupsChanged{Groups: m.hub.groupsFor(m.principal)})
+	default:
+		return i.data, nil
+	}
 }
 
 // send writes one token.

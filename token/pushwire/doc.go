@@ -19,7 +19,7 @@
 // exactly the flags DATA, WRAPPED and ENCRYPTED and holds one token of GSS_Wrap
 // with confidentiality; nothing of the service travels outside of these. The
 // context has mutual authentication, confidentiality, integrity and replay
-// detection.
+// detection, and no sequencing: a MIC inside of a token would be out of sequence.
 //
 // # A token
 //

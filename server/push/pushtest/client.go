@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/token"
 	"github.com/countersign-go/countersign/token/pushwire"
 )
@@ -23,7 +24,7 @@ type Client struct {
 	t       testing.TB
 	conn    *gate
 	wire    *pushwire.Conn
-	Context *Context
+	Context gss.Context
 	Welcome pushwire.Welcome
 	Ended   <-chan error // how the session ended for the server
 
@@ -111,8 +112,7 @@ func (c *Client) Resume() {
 func Establish(t testing.TB, below net.Conn, principal string) (*Client, error) {
 	t.Helper()
 	t.Cleanup(func() { _ = below.Close() })
-	conn := &gate{Conn: below, open: make(chan struct{})}
-	close(conn.open)
+	conn := newGate(below)
 	frames := token.NewConn(conn)
 	if err := frames.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
 		return nil, err
@@ -123,10 +123,35 @@ func Establish(t testing.TB, below net.Conn, principal string) (*Client, error) 
 	if reply, err := frames.ReadToken(); err != nil || string(reply) != "welcome" {
 		return nil, fmt.Errorf("no context: %q, %w", reply, err)
 	}
-	c := &Client{t: t, conn: conn, Context: &Context{client: principal}, news: make(chan struct{})}
-	c.wire = pushwire.NewConn(frames, c.Context, nil)
+	return newClient(t, conn, frames, &Context{client: principal}), nil
+}
+
+// DialWith makes a real context over a connection, and greets the server.
+func DialWith(t testing.TB, below net.Conn, mech gss.Initiator, req gss.Request, hello pushwire.Hello) (*Client, error) {
+	t.Helper()
+	t.Cleanup(func() { _ = below.Close() })
+	conn := newGate(below)
+	frames := token.NewConn(conn)
+	if err := frames.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
+		return nil, err
+	}
+	sec, err := gss.Initiate(t.Context(), frames, mech, req)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(t, conn, frames, sec).greet(hello), nil
+}
+
+func newGate(below net.Conn) *gate {
+	g := &gate{Conn: below, open: make(chan struct{})}
+	close(g.open)
+	return g
+}
+
+func newClient(t testing.TB, conn *gate, frames *token.Conn, sec gss.Context) *Client {
+	c := &Client{t: t, conn: conn, Context: sec, wire: pushwire.NewConn(frames, sec, nil), news: make(chan struct{})}
 	go c.readAll()
-	return c, nil
+	return c
 }
 
 func (c *Client) readAll() {
@@ -185,6 +210,12 @@ func (c *Client) TryWrite(msgs ...pushwire.Message) error {
 
 // WriteRaw writes a token with whatever is in it.
 func (c *Client) WriteRaw(encoded []byte) error { return c.wire.Write(encoded) }
+
+// WriteBytes writes to the connection itself.
+func (c *Client) WriteBytes(b []byte) error {
+	_, err := c.conn.Write(b)
+	return err
+}
 
 // Close closes the connection without a word.
 func (c *Client) Close() { _ = c.conn.Close() }

@@ -145,6 +145,7 @@ func TestBus(t *testing.T, newBus func(t *testing.T) (a, b, c push.Bus)) {
 	t.Run("publish", func(t *testing.T) { testPublish(t, newThree(t, newBus)) })
 	t.Run("send", func(t *testing.T) { testSend(t, newThree(t, newBus)) })
 	t.Run("presence", func(t *testing.T) { testPresence(t, newThree(t, newBus)) })
+	t.Run("positions", func(t *testing.T) { testPositions(t, newThree(t, newBus)) })
 	t.Run("loss followed", func(t *testing.T) { testLoss(t, newThree(t, newBus)) })
 	t.Run("loss at the end", func(t *testing.T) { testLastLost(t, newThree(t, newBus)) })
 	t.Run("twice", func(t *testing.T) { testTwice(t, newThree(t, newBus)) })
@@ -242,6 +243,27 @@ func testPresence(t *testing.T, j *three) {
 		if p, ok := m.(pushwire.Presence); ok {
 			t.Errorf("told without having asked: %+v", p)
 		}
+	}
+}
+
+// Who subscribes where others are subscribed already is told how far other servers
+// have come, and what follows follows that.
+func testPositions(t *testing.T, j *three) {
+	bob := Dial(t, j.b, "bob@R", pushwire.Hello{})
+	bob.Subscribe(1)
+	settle(t, j.a, 1, bob)
+	alice := Dial(t, j.a, "alice@R", pushwire.Hello{})
+	alice.Publish("before", 1)
+	published(bob, "before")
+	carol := Dial(t, j.b, "carol@R", pushwire.Hello{})
+	positions := carol.Subscribe(1).Positions
+	i := slices.IndexFunc(positions, func(p pushwire.Position) bool { return p.Origin == alice.Welcome.Origin })
+	if i < 0 || positions[0] != (pushwire.Position{Origin: carol.Welcome.Origin, Group: 1}) {
+		t.Fatalf("positions %v; alice is at %s", positions, alice.Welcome.Origin)
+	}
+	alice.Publish("after", 1)
+	if p := Find[pushwire.Publication](carol); string(p.Data) != "after" || p.Stamps[0].Seq != positions[i].Seq+1 {
+		t.Errorf("%+v follows %+v", p, positions[i])
 	}
 }
 

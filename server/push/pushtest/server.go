@@ -65,3 +65,17 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) <-chan error {
 	s.sessions.Go(func() { ended <- s.srv.ServeConn(ctx, conn) })
 	return ended
 }
+
+// ServeAll serves what comes to a listener, until the test ends.
+func (s *Server) ServeAll(t testing.TB, l net.Listener) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.srv.Run(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
