@@ -1,9 +1,11 @@
 package natsbus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +181,17 @@ func TestClose(t *testing.T) {
 	a.ok(never.Close())
 	if err := never.Join(a); err == nil {
 		t.Error("joined after Close")
+	}
+	b.ok(b.Close())
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if !bytes.Contains(stacks, []byte("nats-io/nats")) && !bytes.Contains(stacks, []byte("natsbus.(*")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still running:\n%s", stacks)
+		}
 	}
 }
 

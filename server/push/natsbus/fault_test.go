@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -85,32 +84,6 @@ func TestSendInterrupted(t *testing.T) {
 	b.awaitLast(`sent "alice@EXAMPLE.ORG" false x`)
 	c.Nodes[0].Kill()
 	wantErr(t, "send", <-failed, natsbus.ErrDisconnected)
-}
-
-// A server of NATS that hangs takes nothing: publishing says so, and never waits.
-func TestNATSHangs(t *testing.T) {
-	c := natstest.New(t, 1)
-	a := join(t, c.URLs())
-	if err := c.Nodes[0].Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	msg := make([]byte, 64<<10)
-	var refused error
-	for i := 0; refused == nil && i < 10000; i++ {
-		refused = a.Publish([]uint32{1}, msg)
-	}
-	wantErr(t, "publishing without end", refused, natsbus.ErrBusy)
-	done := make(chan struct{})
-	go func() {
-		a.WantGroup(2, true)
-		a.Close()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		t.Error("a server that hangs held up Close")
-	}
 }
 
 // A Hub that takes nothing has others' messages dropped, is told so when it

@@ -107,8 +107,8 @@ func (b *Bus) serve(l *link) {
 	<-pumped
 }
 
-// start subscribes to all that is wanted, and lets messages be sent, if it is not
-// the first connection again.
+// start subscribes to all that is wanted, lets messages be sent, and reports whether
+// there was a connection before this.
 func (b *Bus) start(l *link) (again bool) {
 	b.mu.Lock()
 	b.linked = true
