@@ -31,7 +31,7 @@ race: toolchain ## the Go tests under the race detector (needs a C compiler)
 fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: toolchain ## measure beside MIT's library and server (QUICK=1: one short round)
+bench: toolchain ## measure beside MIT's library and server, and openssl's (QUICK=1: one short round)
 	$(GO) run ./testdata/bench $(if $(QUICK),-quick)
 
 lint: toolchain ## gofmt, vet, staticcheck, govulncheck

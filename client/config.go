@@ -97,6 +97,9 @@ func (c Config) complete() (Config, error) {
 		if c.Initiator != nil || !c.Target.IsZero() || c.Flags != 0 {
 			return c, errors.New("client: an unauthenticated session has no initiator, target or flags")
 		}
+		if c.TLS != nil && c.TLS.Bind == BindRequire {
+			return c, errors.New("client: an unauthenticated session has no context to bind")
+		}
 		c.Unwrapped, c.Unencrypted, c.NoMIC = true, true, true
 		return c, nil
 	}

@@ -151,16 +151,10 @@ func (s *Session) establish(ctx context.Context, sec gss.Context) error {
 	if err := s.raw.SetDeadline(deadline); err != nil {
 		return err
 	}
-	greeting := token.NOOP | token.ContextNext
-	if sec == nil {
-		greeting = token.NOOP
-	}
-	if s.cfg.Version == token.V2 {
-		if err := s.conn.WriteFrame(greeting, nil); err != nil {
+	if sec == nil { // with a context the greeting goes out with its first token
+		if err := s.conn.WriteFrame(token.NOOP, nil); err != nil {
 			return fmt.Errorf("sending greeting: %w", carrying(err, s.cfg.Timeout))
 		}
-	}
-	if sec == nil {
 		return nil
 	}
 	// The ticket is there: gss.Initiate only exchanges tokens.

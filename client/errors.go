@@ -27,8 +27,11 @@ const (
 
 // An Error says at which step a session failed. Its cause is a [*gss.Error] in
 // Initializing, Wrapping and Verifying where the mechanism found the fault or
-// the server said so, a [*TooLongError] in Sending; else a network error, an [*AnswerError], or
-// [os.ErrDeadlineExceeded], [io.EOF] and package token's errors, wrapped.
+// the server said so, a [*CertificateError] in Securing where the server's
+// certificate is at fault, a [*RefusedError] in the steps that follow it where
+// the client's is, a [*TooLongError] in Sending, an [*EchoError] in Receiving;
+// else a network error, an [*AnswerError], or [os.ErrDeadlineExceeded], [io.EOF]
+// and package token's errors, wrapped.
 type Error struct {
 	Step Step
 	Err  error

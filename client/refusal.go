@@ -35,11 +35,13 @@ type RefusedError struct{ Line string }
 func (e *RefusedError) Error() string { return "the server says: " + e.Line }
 
 // refused gives the server's refusal if that is what it sent, else the error.
-// What is missing of its line is waited for.
+// What is missing of its line is waited for, up to refusalTime.
 func (c *tlsConn) refused(err error) error {
-	for mayBeRefusal(c.start) && c.SetReadDeadline(time.Now().Add(refusalTime)) == nil {
-		if n, rerr := c.Read(make([]byte, maxRefusal-len(c.start))); n == 0 && rerr != nil {
-			break
+	if mayBeRefusal(c.start) && c.SetReadDeadline(time.Now().Add(refusalTime)) == nil {
+		for mayBeRefusal(c.start) {
+			if n, rerr := c.Read(make([]byte, maxRefusal-len(c.start))); n == 0 && rerr != nil {
+				break
+			}
 		}
 	}
 	if line := refusalLine.Find(c.start); line != nil {

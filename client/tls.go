@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/countersign-go/countersign/gss"
 )
@@ -162,6 +163,7 @@ func (c *Config) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		conn.Close()
 		return nil, &Error{Securing, errors.New("no name that the server's certificate must have")}
 	}
+	name, _, _ = strings.Cut(name, "%") // the zone of an IPv6 address is nobody's but this machine's
 	secured := tls.Client(conn, c.TLS.config(name))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()

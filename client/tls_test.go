@@ -8,7 +8,10 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/testdata/pki"
@@ -105,6 +108,50 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A server that is refused learns nothing of the client's certificate, either.
+func TestCheckBeforeCertificate(t *testing.T) {
+	certs, err := pki.New(t.TempDir())
+	check(t, err)
+	pair, err := tls.LoadX509KeyPair(certs.Path("server.crt"), certs.Path("server.key"))
+	check(t, err)
+	alice, err := tls.LoadX509KeyPair(certs.Path("alice.crt"), certs.Path("alice.key"))
+	check(t, err)
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		for _, refuse := range []error{nil, errors.New("not today")} {
+			shown := 0 // certificates, as the server sees it
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+				Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version,
+				VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+					shown = len(raw)
+					return nil
+				},
+			})
+			check(t, err)
+			done := make(chan error, 1)
+			go func() {
+				conn, err := l.Accept()
+				if err == nil {
+					err = conn.(*tls.Conn).Handshake()
+					conn.Close()
+				}
+				done <- err
+			}()
+			conn, err := client.Connect(t.Context(), client.Config{Addr: l.Addr().String(), TLS: &client.TLS{
+				Roots: roots(certs), ServerName: "localhost", Certificate: &alice, MinVersion: version,
+				Check: func(client.Server) error { return refuse },
+			}})
+			serr := <-done
+			if err == nil {
+				conn.Close()
+			}
+			l.Close()
+			if !errors.Is(err, refuse) || (serr == nil) != (refuse == nil) || (shown > 0) != (refuse == nil) {
+				t.Errorf("%s, refused by %v: %v; the server saw %d certificates and %v", tls.VersionName(version), refuse, err, shown, serr)
+			}
+		}
+	}
+}
+
 // Several faults at once: the gravest is told.
 func TestGravestFault(t *testing.T) {
 	certs, err := pki.New(t.TempDir())
@@ -170,6 +217,73 @@ func TestTLSRefused(t *testing.T) {
 		if _, err := client.Connect(t.Context(), client.Config{Addr: l.Addr().String(), TLS: &settings}); err == nil || !strings.HasPrefix(err.Error(), "client: ") {
 			t.Errorf("%+v: %v", settings, err)
 		}
+	}
+	unbound := client.Config{Addr: "localhost:1", Unauthenticated: true, TLS: &client.TLS{Bind: client.BindRequire}}
+	if err := unbound.Validate(); err == nil || !strings.Contains(err.Error(), "no context to bind") {
+		t.Errorf("nothing to bind: %v", err)
+	}
+}
+
+// refusedBy has a session over TLS whose server says something in place of its
+// answer, with a pause after each byte, and gives the session's error.
+func refusedBy(t *testing.T, says string, pause time.Duration) error {
+	t.Helper()
+	certs, err := pki.New(t.TempDir())
+	check(t, err)
+	pair, err := tls.LoadX509KeyPair(certs.Path("server.crt"), certs.Path("server.key"))
+	check(t, err)
+	ours, theirs := net.Pipe()
+	var peer sync.WaitGroup
+	defer peer.Wait()
+	defer ours.Close()
+	peer.Go(func() {
+		defer theirs.Close()
+		server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{pair}})
+		if _, err := server.Read(make([]byte, 5)); err != nil { // the greeting
+			return
+		}
+		peer.Go(func() { io.Copy(io.Discard, server) })
+		for i := range says {
+			if _, err := io.WriteString(server, says[i:i+1]); err != nil {
+				return
+			}
+			time.Sleep(pause)
+		}
+	})
+	session, err := client.New(t.Context(), ours, client.Config{Addr: "[::1%lo]:1", Unauthenticated: true, TLS: &client.TLS{Roots: roots(certs)}})
+	check(t, err)
+	defer session.Close()
+	_, err = session.Sign([]byte("hello"))
+	return err
+}
+
+// A server that refuses the client tells why in a line, for which it has a
+// second, however it divides it.
+func TestRefusalTime(t *testing.T) {
+	const line = "CRL: the certificate was revoked."
+	for _, tt := range []struct {
+		name   string
+		says   string
+		pause  time.Duration
+		told   bool
+		within time.Duration
+	}{
+		{"at once", line + "\n", 0, true, 0},
+		{"slowly", line + "\n", time.Millisecond, true, time.Second},
+		{"too slowly", line + "\n", 900 * time.Millisecond, false, 6 * time.Second},
+		{"without end", "CRL: " + strings.Repeat("x", 1000), 0, false, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			err := refusedBy(t, tt.says, tt.pause)
+			e, told := errors.AsType[*client.RefusedError](err)
+			if told != tt.told || told && e.Line != line {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			if took := time.Since(began); took > tt.within {
+				t.Errorf("%s: it took %v", tt.name, took)
+			}
+		})
 	}
 }
 

@@ -161,3 +161,54 @@ func TestReadmeOptions(t *testing.T) {
 		})
 	}
 }
+
+// Every environment variable that the code reads is in the README's table, and
+// in the manual pages of the programs that the table says read it.
+func TestReadmeEnvironment(t *testing.T) {
+	pages := make(map[string]string)
+	for _, program := range []string{"gss-server", "gss-client"} {
+		page, err := os.ReadFile("../cmd/" + program + "/" + program + ".1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(strings.ToUpper(string(page)), "\n.SH ENVIRONMENT\n")
+		pages[program], _, _ = strings.Cut(after, "\n.SH ")
+	}
+	name := regexp.MustCompile("`([A-Z0-9_]+)`")
+	documented := make(map[string]bool)
+	for _, row := range regexp.MustCompile("(?m)^\\| `.*$").FindAllString(section(t, "## Environment"), -1) {
+		programs := strings.Split(row, " | ")[1]
+		for _, variable := range name.FindAllStringSubmatch(row, -1) {
+			documented[variable[1]] = true
+			for program, page := range pages {
+				if strings.Contains(programs, program) && !regexp.MustCompile(`\b`+variable[1]+`\b`).MatchString(page) {
+					t.Errorf("the manual page of %s does not document %s", program, variable[1])
+				}
+			}
+		}
+	}
+
+	read := 0
+	getenv := regexp.MustCompile(`(?i)(?:getenv|lookupenv)\("([^"]+)"`)
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "gsstest" || d.Name() == "bin"):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		for _, variable := range getenv.FindAllSubmatch(source, -1) {
+			read++
+			if !documented[string(variable[1])] {
+				t.Errorf("%s reads %s, which the README does not document", path, variable[1])
+			}
+		}
+		return err
+	})
+	if err != nil || read < 10 {
+		t.Errorf("found %d reads of the environment: %v", read, err)
+	}
+}

@@ -68,18 +68,26 @@ func (s *Stream) begin(sec Context) error {
 	return nil
 }
 
-// A streamCarrier is the carrier of a stream's context tokens: no end is
-// expected among them.
+// A streamCarrier is the carrier of a stream's context tokens: nothing but these
+// is in the frames, no greeting either, and no end is expected among them.
 type streamCarrier struct{ *token.Conn }
 
 // ReadToken implements Carrier.
 func (c streamCarrier) ReadToken() ([]byte, error) {
-	tok, err := c.Conn.ReadToken()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+	frame, err := c.Conn.ReadFrame()
+	switch {
+	case err == io.EOF:
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
+		return nil, err
+	case frame.Flags&token.Context == 0:
+		return nil, &token.UnexpectedFrameError{Flags: frame.Flags}
 	}
-	return tok, err
+	return frame.Data, nil
 }
+
+// WriteToken implements Carrier.
+func (c streamCarrier) WriteToken(tok []byte) error { return c.Conn.WriteFrame(token.Context, tok) }
 
 // checkStreamContext refuses a context that a stream cannot rest on.
 func checkStreamContext(sec Context, required Flags) error {

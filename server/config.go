@@ -41,8 +41,13 @@ const (
 //	NetConn() net.Conn
 //
 // the one's fields are added to the session's log records, and the other's
-// connection is closed where a last word would take too long. A server that
-// stops does not wait for a transport's handshake: nothing has been asked yet.
+// connection is closed where a last word would take too long. And where they have
+//
+//	CloseWithError(error) error
+//
+// it is called in the place of Close, with how the session ended: nil, the
+// reason, or [ErrShutdown]. A server that stops does not wait for a transport's
+// handshake: nothing has been asked yet.
 type Listener struct {
 	net.Listener
 	Service Service

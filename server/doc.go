@@ -10,10 +10,15 @@
 //	    │                      │ Established, Done: which stage it is in
 //	    └─ drain ──────────────┘ idle sessions at once, the others after their exchange
 //
-// Transports are listeners: the connections of tlspolicy's, or of crypto/tls's, are
-// served like those of TCP. A [Listener] names a service for its connections. What
-// a transport knows of the peer, such as the verdict on its certificate, a service
-// asks [Session.Conn] for.
+// Transports are listeners: the connections of tlspolicy's, of dtls's, or of
+// crypto/tls's, are served like those of TCP. A [Listener] names a service for its
+// connections. What a transport knows of the peer, such as the verdict on its
+// certificate, a service asks [Session.Conn] for.
+//
+// So there is one set of bounds for all transports, one count of connections,
+// one log and one drain: whatever a session is carried by, it is a session of
+// this server. A transport of datagrams has them too, for a peer that has shown
+// its address is a connection; before that there is nothing to count.
 //
 // A session's stages are the handshake, waiting for a message, and the message
 // and its answer. Each has its own time limit, and all of a handshake its limit

@@ -41,8 +41,9 @@ func New(cfg Config) (*Server, error) {
 // Run serves the connections of the listeners until ctx ends, then drains: no
 // connection is accepted any more, idle sessions are closed, the others when
 // their exchange is over, and what is left after the grace time. It closes the
-// listeners. A [Listener] has a service of its own, any other the config's. It returns nil after it was told to stop, and the error of a
-// listener that failed for good.
+// listeners. A [Listener] has a service of its own, any other the config's. It
+// returns nil after it was told to stop, and the error of a listener that failed
+// for good.
 func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	var sessions sync.WaitGroup
 	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"sync/atomic"
@@ -234,7 +233,9 @@ func (s *Session) handshake() error {
 	defer cancel()
 	err := conn.HandshakeContext(ctx)
 	if known, ok := s.conn.(interface{ LogFields() map[string]any }); ok && s.fields != nil {
-		maps.Copy(s.fields, known.LogFields())
+		for key, value := range known.LogFields() {
+			s.Note(key, value)
+		}
 	}
 	if err != nil {
 		return s.explain(err)
@@ -260,8 +261,16 @@ func (s *Session) explain(err error) error {
 	}
 }
 
-// close closes the connection of a session that ended with err.
+// close closes the connection of a session that ended with err, and tells the
+// transport if it wants to know.
 func (s *Session) close(err error) {
+	if told, ok := s.conn.(interface{ CloseWithError(error) error }); ok {
+		if s.cut {
+			err = ErrShutdown
+		}
+		_ = told.CloseWithError(err) // nothing unsent is left
+		return
+	}
 	half, ok := s.conn.(interface{ CloseWrite() error })
 	told := err != nil && s.state.Load() == running || s.duplex && (err != nil || s.cut)
 	if ok && told && half.CloseWrite() == nil &&

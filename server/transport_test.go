@@ -97,6 +97,66 @@ func TestTransportHandshake(t *testing.T) {
 	})
 }
 
+// curious is a connection that wants to know how its session ended, and whose
+// log field is long.
+type curious struct {
+	net.Conn
+	ended chan error
+}
+
+func (c curious) CloseWithError(err error) error {
+	c.ended <- err
+	return c.Close()
+}
+
+func (c curious) HandshakeContext(context.Context) error { return nil }
+func (c curious) LogFields() map[string]any {
+	return map[string]any{"identity": strings.Repeat("i", 2000)}
+}
+
+// A transport is told once how each session ended, and what it has for the log
+// is cut as all else that a peer can choose.
+func TestTransportIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, records := newLog()
+		l := newPipeListener()
+		srv := newServer(t, server.Config{Log: log})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- srv.Run(ctx, &server.Listener{Listener: l, Service: lines{}}) }()
+		dial := func() (net.Conn, chan error) {
+			ours, theirs := net.Pipe()
+			ended := make(chan error, 2)
+			l.conns <- accepted{conn: curious{theirs, ended}}
+			mustSay(t, ours, "hello")
+			return ours, ended
+		}
+		for word, want := range map[string]error{"bye": nil, "fail": errLines} {
+			conn, ended := dial()
+			mustSay(t, conn, word)
+			if err := <-ended; err != want {
+				t.Errorf("%s: told of %v, want %v", word, err, want)
+			}
+		}
+		_, ended := dial()
+		synctest.Wait()
+		stop()
+		if err := <-ended; err != server.ErrShutdown {
+			t.Errorf("told of %v, want %v", err, server.ErrShutdown)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if len(ended) != 0 {
+			t.Error("told twice")
+		}
+		recs := records.all(t, "session failed")
+		if len(recs) != 1 || !strings.HasSuffix(recs[0]["identity"].(string), "i... (2000 bytes)") {
+			t.Errorf("records %v", recs)
+		}
+	})
+}
+
 // Each listener has its own service; connections that come without a listener's
 // have the config's, or none.
 func TestServicePerListener(t *testing.T) {

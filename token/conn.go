@@ -41,6 +41,7 @@ type Conn struct {
 	rw      io.ReadWriter
 	max     int
 	version atomic.Int32 // a Version: the reader detects, the writer follows
+	begun   atomic.Bool  // a frame was read or written
 	in      input
 	out     output
 }

@@ -22,6 +22,10 @@ const (
 	SendMIC                       // the peer is to answer with a MIC of the message
 )
 
+// Greeting is what the first frame of an initiator has in version 2, which is empty: context tokens follow. With NOOP alone
+// a session is unauthenticated.
+const Greeting = NOOP | ContextNext
+
 var flagNames = [...]string{"NOOP", "CONTEXT", "DATA", "MIC", "CONTEXT_NEXT", "WRAPPED", "ENCRYPTED", "SEND_MIC"}
 
 // String gives the names of the flags, lowest bit first, joined by "|", as in "DATA|WRAPPED|ENCRYPTED|SEND_MIC"; no flags

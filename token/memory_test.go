@@ -23,6 +23,12 @@ func TestNoAllocation(t *testing.T) {
 		data := pattern(n)
 		l := &loop{}
 		c := conn(t, token.V2, 0, l)
+		if err := c.WriteFrame(token.Greeting, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ReadFrame(); err != nil {
+			t.Fatal(err)
+		}
 		for name, write := range map[string]func() error{
 			"WriteFrame": func() error { return c.WriteFrame(token.Data, data) },
 			"WriteFrameFunc": func() error {

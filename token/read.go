@@ -56,14 +56,21 @@ func (c *Conn) ReadFrame() (Frame, error) {
 		in.ahead, in.r, in.w = nil, 0, 0
 		in.failure = err
 	}
+	if err == nil {
+		c.begun.Store(true)
+	}
 	return frame, err
 }
 
-// ReadToken reads a frame that has to be a context token: any in version 1, one with [Context] in version 2. It returns the
-// errors of [Conn.ReadFrame], and an [*UnexpectedFrameError] for another frame, after which reading can go on. The token is
-// valid until the next read.
+// ReadToken reads a frame that has to be a context token: any in version 1, one with [Context] in version 2. As the first
+// frame of all a [Greeting] may come before it, which is passed over. It returns the errors of [Conn.ReadFrame], and an
+// [*UnexpectedFrameError] for another frame, after which reading can go on. The token is valid until the next read.
 func (c *Conn) ReadToken() ([]byte, error) {
+	first := !c.begun.Load()
 	frame, err := c.ReadFrame()
+	if first && err == nil && c.Version() == V2 && frame.Flags == Greeting {
+		frame, err = c.ReadFrame()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -286,12 +286,12 @@ func TestReadFrameResumes(t *testing.T) {
 func concat(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 
 func TestReadToken(t *testing.T) {
-	c := token.NewConn(peerSays(concat(v2(token.Context, []byte("one")), v2(token.NOOP|token.ContextNext, nil), v2(token.Context, nil))))
+	c := token.NewConn(peerSays(concat(v2(token.Context, []byte("one")), v2(token.Greeting, nil), v2(token.Context, nil))))
 	if tok, err := c.ReadToken(); err != nil || string(tok) != "one" {
 		t.Errorf("%q, %v", tok, err)
 	}
 	var unexpected *token.UnexpectedFrameError
-	if tok, err := c.ReadToken(); tok != nil || !errors.As(err, &unexpected) || unexpected.Flags != token.NOOP|token.ContextNext ||
+	if tok, err := c.ReadToken(); tok != nil || !errors.As(err, &unexpected) || unexpected.Flags != token.Greeting ||
 		err.Error() != "token: expected a frame with CONTEXT, got one with NOOP|CONTEXT_NEXT" {
 		t.Errorf("%q, %v", tok, err)
 	}
@@ -305,6 +305,53 @@ func TestReadToken(t *testing.T) {
 	c = token.NewConn(peerSays(v1([]byte("any"))))
 	if tok, err := c.ReadToken(); err != nil || string(tok) != "any" {
 		t.Errorf("version 1: %q, %v", tok, err)
+	}
+}
+
+// The greeting of an initiator is passed over once, as the first frame of all.
+func TestReadGreeting(t *testing.T) {
+	greeting, tok := v2(token.Greeting, nil), v2(token.Context, []byte("one"))
+	for name, tt := range map[string]struct {
+		wire  []byte
+		begin func(*token.Conn) error
+		want  string // token or error
+	}{
+		"greeting":           {wire: concat(greeting, tok), want: "one"},
+		"none":               {wire: tok, want: "one"},
+		"two":                {wire: concat(greeting, greeting, tok), want: "token: expected a frame with CONTEXT, got one with NOOP|CONTEXT_NEXT"},
+		"unauthenticated":    {wire: concat(v2(token.NOOP, nil), tok), want: "token: expected a frame with CONTEXT, got one with NOOP"},
+		"end":                {wire: greeting, want: "EOF"},
+		"token in it":        {wire: v2(token.Greeting|token.Context, []byte("one")), want: "one"},
+		"data in it":         {wire: concat(v2(token.Greeting, pattern(5000)), tok), want: "one"},
+		"to an initiator":    {wire: concat(greeting, tok), begin: func(c *token.Conn) error { return c.WriteToken([]byte("hello")) }, want: "token: expected a frame with CONTEXT, got one with NOOP|CONTEXT_NEXT"},
+		"after another read": {wire: concat(greeting, greeting, tok), begin: func(c *token.Conn) error { _, err := c.ReadFrame(); return err }, want: "token: expected a frame with CONTEXT, got one with NOOP|CONTEXT_NEXT"},
+	} {
+		c := token.NewConn(peerSays(tt.wire))
+		if tt.begin != nil {
+			if err := tt.begin(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tok, err := c.ReadToken()
+		got := string(tok)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+
+	// A deadline between the two frames changes nothing.
+	l := &loop{}
+	l.Write(greeting)
+	c := token.NewConn(l)
+	if _, err := c.ReadToken(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	l.Write(tok)
+	if got, err := c.ReadToken(); string(got) != "one" || err != nil {
+		t.Errorf("after a deadline: %q, %v", got, err)
 	}
 }
 

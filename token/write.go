@@ -31,8 +31,26 @@ func (c *Conn) WriteFrame(flags Flags, data []byte) error {
 	return c.send(flags, append((*p)[:header], data...))
 }
 
-// WriteToken writes a context token: a frame with [Context] in version 2. It returns the errors of [Conn.WriteFrame].
-func (c *Conn) WriteToken(tok []byte) error { return c.WriteFrame(Context, tok) }
+// WriteToken writes a context token: a frame with [Context] in version 2. If that is the first frame of all, whoever writes
+// it is the initiator, and a [Greeting] goes before it in the same Write. It returns the errors of [Conn.WriteFrame].
+func (c *Conn) WriteToken(tok []byte) error {
+	header, err := c.checkWrite(Context)
+	if err != nil {
+		return err
+	}
+	if header == lengthSize || c.begun.Load() {
+		return c.WriteFrame(Context, tok)
+	}
+	if err := c.checkLength(len(tok)); err != nil {
+		return err
+	}
+	p := takeBuffer(2*header + len(tok))
+	defer giveBuffer(p)
+	frames := append((*p)[:2*header], tok...)
+	putHeader(frames[:header], Greeting, 0)
+	putHeader(frames[header:], Context, len(tok))
+	return c.write(frames)
+}
 
 // WriteFrameFunc is WriteFrame for data that is made in place rather than copied. It calls fill once, with a buffer to which
 // fill appends the data as the builtin append does; what dst holds already is the room for the header and must stay in
@@ -83,14 +101,25 @@ func (c *Conn) checkLength(n int) error {
 // send fills the header in and writes the frame.
 func (c *Conn) send(flags Flags, frame []byte) error {
 	header := c.Version().headerSize()
-	if header == maxHeader {
-		frame[0] = byte(flags)
+	if header == lengthSize {
+		binary.BigEndian.PutUint32(frame, uint32(len(frame)-header))
+	} else {
+		putHeader(frame, flags, len(frame)-header)
 	}
-	binary.BigEndian.PutUint32(frame[header-lengthSize:], uint32(len(frame)-header))
+	return c.write(frame)
+}
 
-	n, err := c.rw.Write(frame)
-	if err == nil && n != len(frame) {
-		err = fmt.Errorf("token: %d of %d bytes written: %w", n, len(frame), io.ErrShortWrite)
+// putHeader writes a header of version 2.
+func putHeader(dst []byte, flags Flags, length int) {
+	dst[0] = byte(flags)
+	binary.BigEndian.PutUint32(dst[1:maxHeader], uint32(length))
+}
+
+func (c *Conn) write(frames []byte) error {
+	c.begun.Store(true)
+	n, err := c.rw.Write(frames)
+	if err == nil && n != len(frames) {
+		err = fmt.Errorf("token: %d of %d bytes written: %w", n, len(frames), io.ErrShortWrite)
 	}
 	c.out.failure = err
 	return err

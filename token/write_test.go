@@ -51,6 +51,42 @@ func TestWriteFrame(t *testing.T) {
 	}
 }
 
+// Who writes a token before anything else is an initiator, whose greeting goes with it, once.
+func TestWriteGreeting(t *testing.T) {
+	greeted := concat(v2(token.Greeting, nil), v2(token.Context, []byte("one")))
+	alone := v2(token.Context, []byte("one"))
+	read := func(c *token.Conn) error { _, err := c.ReadFrame(); return err }
+	for name, tt := range map[string]struct {
+		version token.Version
+		begin   func(*token.Conn) error
+		want    []byte
+	}{
+		"first":              {want: greeted},
+		"first, version 2":   {version: token.V2, want: greeted},
+		"first, version 1":   {version: token.V1, want: v1([]byte("one"))},
+		"an acceptor's":      {begin: read, want: alone},
+		"after a greeting":   {begin: func(c *token.Conn) error { return c.WriteFrame(token.Greeting, nil) }, want: alone},
+		"after a refusal":    {begin: func(c *token.Conn) error { c.WriteToken(make([]byte, 101)); return nil }, want: greeted},
+		"the second of two":  {begin: func(c *token.Conn) error { return c.WriteToken(nil) }, want: alone},
+		"detected version 1": {begin: read, want: v1([]byte("one"))},
+	} {
+		s := peerSays(v2(token.Context, []byte("hello")))
+		if name == "detected version 1" {
+			s = peerSays(v1([]byte("hello")))
+		}
+		c := conn(t, tt.version, 100, s)
+		if tt.begin != nil {
+			if err := tt.begin(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := len(s.writes)
+		if err := c.WriteToken([]byte("one")); err != nil || len(s.writes) != before+1 || !bytes.Equal(s.writes[before], tt.want) {
+			t.Errorf("%s: %q, %v; want one more of %q", name, s.writes, err, tt.want)
+		}
+	}
+}
+
 // Who writes before anything was read chooses version 2.
 func TestWriteFirst(t *testing.T) {
 	s := &stream{Reader: bytes.NewReader(v2(token.Context, []byte("reply")))}

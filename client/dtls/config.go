@@ -21,7 +21,10 @@ const MinKey = 16
 // MaxMessage is the length of the longest message, in bytes: what is left of
 // the 8,192 bytes that pion/dtls reads after the record's header, the nonce and
 // the tag. A longer answer would be lost without a word.
-const MaxMessage = 8192 - 13 - 8 - 16
+const MaxMessage = maxRecord - 13 - 8 - 16
+
+// maxRecord is the longest record that pion/dtls can read.
+const maxRecord = 8192
 
 // Limits of what a server has to manage, in bytes (RFC 4279, section 5.3).
 const (
@@ -46,40 +49,37 @@ type Config struct {
 	Trace func(sent bool, datagram []byte)
 }
 
-// complete gives a copy with the defaults filled in, or says what is wrong.
-func (c Config) complete() (Config, error) {
+// Validate says what is wrong with the config, nil if [Dial] would use it.
+func (c Config) Validate() error {
 	switch {
 	case c.Identity == "":
-		return c, errors.New("dtls: no identity")
+		return errors.New("dtls: no identity")
 	case len(c.Identity) > maxIdentity:
-		return c, fmt.Errorf("dtls: an identity of %d bytes, more than %d", len(c.Identity), maxIdentity)
+		return fmt.Errorf("dtls: an identity of %d bytes, more than %d", len(c.Identity), maxIdentity)
 	case len(c.Key) == 0:
-		return c, errors.New("dtls: no key")
+		return errors.New("dtls: no key")
 	case len(c.Key) > maxKey:
-		return c, fmt.Errorf("dtls: a key of %d bytes, more than %d", len(c.Key), maxKey)
+		return fmt.Errorf("dtls: a key of %d bytes, more than %d", len(c.Key), maxKey)
 	case len(c.Key) < MinKey && !c.WeakKey:
-		return c, fmt.Errorf("dtls: a weak key of %d bytes, fewer than %d", len(c.Key), MinKey)
+		return fmt.Errorf("dtls: a weak key of %d bytes, fewer than %d", len(c.Key), MinKey)
 	case c.Timeout < 0 || c.Resend < 0:
-		return c, fmt.Errorf("dtls: time limits of %v and %v", c.Timeout, c.Resend)
+		return fmt.Errorf("dtls: time limits of %v and %v", c.Timeout, c.Resend)
 	}
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return fmt.Errorf("dtls: address: %w", err)
+	}
+	return nil
+}
+
+// withDefaults gives a copy with the defaults filled in.
+func (c Config) withDefaults() Config {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
 	if c.Resend == 0 {
 		c.Resend = DefaultResend
 	}
-	return c, nil
-}
-
-// Validate says what is wrong with the config, nil if [Dial] would use it.
-func (c Config) Validate() error {
-	if _, err := c.complete(); err != nil {
-		return err
-	}
-	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		return fmt.Errorf("dtls: address: %w", err)
-	}
-	return nil
+	return c
 }
 
 // suites are what the client offers, best first: those with authenticated

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type Session struct {
 	once   sync.Once
 
 	mu  sync.Mutex // held while a message is under way
-	buf [8192]byte
+	buf [maxRecord]byte
 }
 
 // silent keeps pion/dtls from logging on its own.
@@ -44,10 +45,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg, err := cfg.complete()
-	if err != nil {
-		return nil, err
-	}
+	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	udp, err := new(net.Dialer).DialContext(ctx, "udp", cfg.Addr)
@@ -126,34 +124,44 @@ func (s *Session) Hint() string { return s.hint }
 // Suite names the cipher suite, as IANA does without the prefix.
 func (s *Session) Suite() string { return s.suite }
 
+// LocalAddr is the client's address, as it is on this side of the way.
+func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
 // RemoteAddr is the server's address.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
-// A DifferentError says that the server gave other bytes back than were sent.
-type DifferentError struct {
-	Sent, Got []byte
-}
-
-func (e *DifferentError) Error() string {
-	return fmt.Sprintf("the server gave back %d bytes that are not the %d that were sent", len(e.Got), len(e.Sent))
-}
-
-// Echo sends a message until it comes back. What comes back of earlier messages
-// is passed over; if something else comes, and the message does not within the
-// time limit, the error has a [*DifferentError]. Errors are [*client.Error]s.
-func (s *Session) Echo(msg []byte) error {
+// Echo sends a message until it comes back or is acknowledged (see
+// [Acknowledgement]), and gives what came. Answers of earlier messages are
+// passed over, as far as they differ: acknowledgements do not. If something else
+// comes, and neither does within the time limit, the error has a
+// [*client.EchoError]. Errors are [*client.Error]s.
+func (s *Session) Echo(msg []byte) (answer []byte, err error) {
 	var other []byte
-	_, err := s.exchange(msg, func(answer []byte) bool {
-		if bytes.Equal(answer, msg) {
+	answer, err = s.exchange(msg, func(answer []byte) bool {
+		if _, acknowledged := Acknowledgement(answer); acknowledged || bytes.Equal(answer, msg) {
 			return true
 		}
 		other = bytes.Clone(answer)
 		return false
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) && other != nil {
-		return &client.Error{Step: client.Receiving, Err: &DifferentError{bytes.Clone(msg), other}}
+		return other, &client.Error{Step: client.Receiving, Err: &client.EchoError{Sent: bytes.Clone(msg), Received: other}}
 	}
-	return err
+	return answer, err
+}
+
+// Acknowledgement says whether an answer is that of a server which does not send
+// back what came but acknowledges it, "to ADDRESS:PORT: ACK", and gives the
+// address by which the server knows this client. Behind a translation of
+// addresses that is not the client's own.
+func Acknowledgement(answer []byte) (who netip.AddrPort, ok bool) {
+	text, to := strings.CutPrefix(string(answer), "to ")
+	text, ack := strings.CutSuffix(text, ": ACK")
+	if !to || !ack {
+		return netip.AddrPort{}, false
+	}
+	who, err := netip.ParseAddrPort(text)
+	return who, err == nil
 }
 
 // Ask sends a message until an answer comes, and gives the first that does. On a

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,8 +15,9 @@ import (
 
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/client/dtls"
-	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
-	server "github.com/countersign-go/countersign/server/dtls"
+	"github.com/countersign-go/countersign/server"
+	serverdtls "github.com/countersign-go/countersign/server/dtls"
+	"github.com/countersign-go/countersign/server/echo"
 )
 
 // patience is how long a test waits for what has to come.
@@ -27,18 +25,48 @@ const patience = 20 * time.Second
 
 var testKey = []byte("0123456789abcdef")
 
-func startServer(t *testing.T, cfg server.Config) *server.Server {
+// A testServer is an engine that knows alice.
+type testServer struct {
+	net.Listener
+	stop func() // ends the sessions
+}
+
+func startServer(t *testing.T, hint string, ack bool) *testServer {
 	t.Helper()
-	cfg.Key = func(identity string) ([]byte, bool) { return testKey, identity == "alice" }
-	s, err := server.New(cfg)
+	return serve(t, hint, echo.New(echo.Config{Ack: ack}))
+}
+
+func serve(t *testing.T, hint string, service server.Service) *testServer {
+	t.Helper()
+	transport, err := serverdtls.New(serverdtls.Config{
+		Key:  func(identity string) ([]byte, bool) { return testKey, identity == "alice" },
+		Hint: hint,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
+	l, err := transport.Listen("127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
+	engine, err := server.New(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := engine.Run(ctx, &server.Listener{Listener: l, Service: service}); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop := func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(stop)
+	return &testServer{l, stop}
 }
 
 func alice(addr string) dtls.Config {
@@ -64,7 +92,7 @@ func stepOf(err error) client.Step {
 }
 
 func TestEcho(t *testing.T) {
-	srv := startServer(t, server.Config{Hint: "who is it"})
+	srv := startServer(t, "who is it", false)
 	var mu sync.Mutex
 	var way [2][]byte
 	cfg := alice(srv.Addr().String())
@@ -82,7 +110,7 @@ func TestEcho(t *testing.T) {
 		t.Errorf("hint %q, suite %q, with %v", s.Hint(), s.Suite(), s.RemoteAddr())
 	}
 	for _, msg := range []string{"h", "hello, secret", strings.Repeat("m", dtls.MaxMessage)} {
-		if err := s.Echo([]byte(msg)); err != nil {
+		if _, err := s.Echo([]byte(msg)); err != nil {
 			t.Errorf("%d bytes: %v", len(msg), err)
 		}
 	}
@@ -94,14 +122,14 @@ func TestEcho(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, dtls.MaxMessage + 1} {
-		if err := s.Echo(make([]byte, n)); stepOf(err) != client.Sending {
+		if _, err := s.Echo(make([]byte, n)); stepOf(err) != client.Sending {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
 }
 
 func TestAsk(t *testing.T) {
-	srv := startServer(t, server.Config{Reply: server.ACK})
+	srv := startServer(t, "", true)
 	s := dial(t, alice(srv.Addr().String()))
 	answer, err := s.Ask([]byte("hello"))
 	if err != nil {
@@ -112,19 +140,63 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// A server that acknowledges is no failure, and names this client.
+func TestEchoAcknowledged(t *testing.T) {
+	srv := startServer(t, "", true)
+	cfg := alice(srv.Addr().String())
+	cfg.Resend = patience // the first answer is taken
+	s := dial(t, cfg)
+	for range 2 {
+		answer, err := s.Echo([]byte("hello"))
+		if who, ok := dtls.Acknowledgement(answer); err != nil || !ok || who.String() != s.LocalAddr().String() {
+			t.Errorf("got %q, %v; this is %v", answer, err, s.LocalAddr())
+		}
+	}
+}
+
+func TestAcknowledgement(t *testing.T) {
+	for _, good := range []string{"to 192.0.2.1:5684: ACK", "to [2001:db8::1]:1: ACK", "to [fe80::1%eth0]:5684: ACK"} {
+		if who, ok := dtls.Acknowledgement([]byte(good)); !ok || !who.IsValid() {
+			t.Errorf("%q is none", good)
+		}
+	}
+	for _, bad := range []string{"", "to : ACK", "to ACK", "ACK", "to 192.0.2.1: ACK", "to 192.0.2.1:0x1: ACK", "to host:5684: ACK", "to 192.0.2.1:5684: NAK", "so 192.0.2.1:5684: ACK", "to 192.0.2.1:5684: ACK\n"} {
+		if who, ok := dtls.Acknowledgement([]byte(bad)); ok {
+			t.Errorf("%q is one, of %v", bad, who)
+		}
+	}
+}
+
+// liar is a service that answers something else.
+type liar struct{}
+
+func (liar) Serve(_ context.Context, s *server.Session) error {
+	s.Established()
+	buf := make([]byte, dtls.MaxMessage)
+	for {
+		if _, err := s.Read(buf); err != nil {
+			return nil
+		}
+		if _, err := s.Write([]byte("something else")); err != nil {
+			return err
+		}
+		s.Done(false)
+	}
+}
+
 func TestEchoTellsOfOtherBytes(t *testing.T) {
-	srv := startServer(t, server.Config{Reply: server.ACK})
+	srv := serve(t, "", liar{})
 	cfg := alice(srv.Addr().String())
 	cfg.Timeout, cfg.Resend = 300*time.Millisecond, 50*time.Millisecond
 	s := dial(t, cfg)
-	err := s.Echo([]byte("hello"))
-	if d, ok := errors.AsType[*dtls.DifferentError](err); !ok || string(d.Sent) != "hello" || !strings.HasSuffix(string(d.Got), "ACK") || stepOf(err) != client.Receiving {
-		t.Errorf("got %v", err)
+	answer, err := s.Echo([]byte("hello"))
+	if d, ok := errors.AsType[*client.EchoError](err); !ok || string(d.Sent) != "hello" || string(d.Received) != "something else" || string(answer) != "something else" || stepOf(err) != client.Receiving {
+		t.Errorf("got %q, %v", answer, err)
 	}
 }
 
 func TestRefused(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	for name, change := range map[string]func(*dtls.Config){
 		"key":      func(c *dtls.Config) { c.Key = []byte("not alice's key!") },
 		"identity": func(c *dtls.Config) { c.Identity = "mallory" },
@@ -160,26 +232,24 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestServerCloses(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	s := dial(t, alice(srv.Addr().String()))
-	if err := s.Echo([]byte("hello")); err != nil {
+	if _, err := s.Echo([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if err := srv.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
+	srv.stop()
+	if _, err := s.Echo([]byte("hello")); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want that the server closed", err)
 	}
 }
 
 func TestClose(t *testing.T) {
-	srv := startServer(t, server.Config{})
+	srv := startServer(t, "", false)
 	s := dial(t, alice(srv.Addr().String()))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Echo([]byte("hello")); !errors.Is(err, net.ErrClosed) {
+	if _, err := s.Echo([]byte("hello")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want that it is closed", err)
 	}
 }
@@ -207,145 +277,5 @@ func TestConfigRefused(t *testing.T) {
 	cfg.Key, cfg.WeakKey = testKey[:6], true
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-// A program is somebody else's server.
-type program struct {
-	t     *testing.T
-	addr  string
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-
-	mu   sync.Mutex
-	out  bytes.Buffer
-	more chan struct{}
-}
-
-func (p *program) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.out.Write(b)
-	close(p.more)
-	p.more = make(chan struct{})
-	return len(b), nil
-}
-
-// run starts a server; in its arguments PORT is a free port. It waits until the
-// program says that it is ready.
-func run(t *testing.T, ready, name string, args ...string) *program {
-	t.Helper()
-	mitrealm.Need(t, name)
-	sock, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprint(sock.LocalAddr().(*net.UDPAddr).Port)
-	_ = sock.Close()
-	p := &program{t: t, addr: "127.0.0.1:" + port, more: make(chan struct{})}
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "PORT", port)
-	}
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stdout, cmd.Stderr = p, p
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.cmd = cmd
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	p.await(ready)
-	return p
-}
-
-// await waits until the program has printed the words.
-func (p *program) await(words string) {
-	p.t.Helper()
-	timeout := time.After(patience)
-	for {
-		p.mu.Lock()
-		out, more := p.out.String(), p.more
-		p.mu.Unlock()
-		if strings.Contains(out, words) {
-			return
-		}
-		select {
-		case <-more:
-		case <-timeout:
-			p.t.Errorf("%q was not printed:\n%s", words, out)
-			return
-		}
-	}
-}
-
-func TestOpenSSLServer(t *testing.T) {
-	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
-		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey), "-psk_hint", "who is it")
-	s := dial(t, alice(p.addr))
-	if s.Hint() != "who is it" {
-		t.Errorf("hint %q", s.Hint())
-	}
-	go func() {
-		p.await("hello from us")
-		_, _ = io.WriteString(p.stdin, "answer\n")
-	}()
-	answer, err := s.Ask([]byte("hello from us\n"))
-	if err != nil || string(answer) != "answer\n" {
-		t.Errorf("got %q, %v", answer, err)
-	}
-	_ = s.Close()
-	p.await("ECDHE-PSK-CHACHA20-POLY1305")
-	p.await("DONE")
-}
-
-// A server that is gone without a word is noticed before the time limit.
-func TestServerIsGone(t *testing.T) {
-	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
-		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey))
-	cfg := alice(p.addr)
-	cfg.Timeout, cfg.Resend = time.Hour, 10*time.Millisecond
-	s := dial(t, cfg)
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-	if err := s.Echo([]byte("hello")); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("got %v, want that nobody listens", err)
-	}
-}
-
-func TestOpenSSLServerRefuses(t *testing.T) {
-	p := run(t, "ACCEPT", "openssl", "s_server", "-dtls1_2", "-listen", "-accept", "127.0.0.1:PORT", "-nocert",
-		"-psk_identity", "alice", "-psk", fmt.Sprintf("%x", testKey))
-	cfg := alice(p.addr)
-	cfg.Key = []byte("not alice's key!")
-	cfg.Timeout = time.Second // OpenSSL passes over records that it cannot decrypt
-	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "wrong identity or key") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestGnuTLSServer(t *testing.T) {
-	keys := filepath.Join(t.TempDir(), "keys")
-	if err := os.WriteFile(keys, fmt.Appendf(nil, "alice:%x\n", testKey), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := run(t, "done", "gnutls-serv", "--udp", "--echo", "--pskpasswd", keys, "--priority", "NORMAL:-KX-ALL:+ECDHE-PSK:+PSK", "-p", "PORT")
-	s := dial(t, alice(p.addr))
-	for i := range 10 {
-		if err := s.Echo(fmt.Appendf(nil, "message %d", i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_ = s.Close()
-
-	cfg := alice(p.addr)
-	cfg.Key = []byte("not alice's key!")
-	cfg.Timeout = time.Second // GnuTLS does, too
-	if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a wrong key: %v", err)
 	}
 }

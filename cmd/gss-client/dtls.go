@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +50,11 @@ func (o *options) echoDatagrams(ctx context.Context, msg []byte, p *printer) err
 	keys, warning, err := psk.Load(o.psk.file, o.psk.weak)
 	if err != nil {
 		hint := ""
-		if errors.Is(err, psk.ErrWeakKey) {
+		switch {
+		case errors.Is(err, psk.ErrWeakKey):
 			hint = "--psk-weak uses keys of fewer than 16 bytes"
+		case errors.Is(err, psk.ErrNoKeys):
+			hint = hintPSK
 		}
 		return &failure{doing: "reading the pre-shared key", err: err, hint: hint}
 	}
@@ -78,11 +82,20 @@ func (o *options) echoDatagramsOnce(ctx context.Context, cfg dtls.Config, msg []
 	defer context.AfterFunc(ctx, func() { session.Close() })()
 	defer session.Close()
 	for range o.mcount {
-		if err := session.Echo(msg); err != nil {
+		answer, err := session.Echo(msg)
+		if len(answer) > 0 && !p.quiet {
+			fmt.Fprintf(p.out, "Received %d bytes: %q\n", len(answer), answer)
+		}
+		if err != nil {
 			return o.explain(err)
 		}
-		if !p.quiet {
-			fmt.Fprintf(p.out, "Received %d bytes: %q\nEcho verified.\n", len(msg), msg)
+		if p.quiet {
+			continue
+		}
+		if bytes.Equal(answer, msg) {
+			fmt.Fprintln(p.out, "Echo verified.")
+		} else {
+			fmt.Fprintln(p.out, "Acknowledged.")
 		}
 	}
 	return p.flush()

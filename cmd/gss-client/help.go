@@ -42,10 +42,13 @@ Options, with one dash or two, go before the host; after the service only -f.
   -nx          do not encrypt the message: it is sent readable
   -nm          ask for no MIC
   --service S  sign (the default), or echo: send the message without Kerberos,
-               print what comes back and compare
+               print what comes back and compare; datagrams may also be answered
+               by "to ADDRESS:PORT: ACK"
   --tls-ca F   PEM file of the CAs to trust; the system's unless given
   --tls-cert F, --tls-key F  PEM files: a certificate to show to servers that
                ask for one, and its key, if that is not in the same file
+  --tls-pkcs12 F  both in one PKCS#12 file, instead
+  --tls-key-passphrase-file F  file with the key's passphrase as its first line
   --psk-identity I, --psk-file F, --psk-weak
                who to be for a dtls:// server, the file with the key, and that a
                key of fewer than 16 bytes is meant

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign-go/countersign/client"
+	"github.com/countersign-go/countersign/server/tlspolicy"
 )
 
 // tlsOptions are those of tls:// servers, and what else a URL chooses.
@@ -24,6 +25,8 @@ type tlsOptions struct {
 	ca        string
 	cert      string
 	key       string
+	pkcs12    string
+	secret    string // file with the key's passphrase
 	minimum   string
 	bind      string
 }
@@ -33,6 +36,8 @@ func (t *tlsOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&t.ca, "tls-ca", "", "")
 	fs.StringVar(&t.cert, "tls-cert", "", "")
 	fs.StringVar(&t.key, "tls-key", "", "")
+	fs.StringVar(&t.pkcs12, "tls-pkcs12", "", "")
+	fs.StringVar(&t.secret, "tls-key-passphrase-file", "", "")
 	fs.StringVar(&t.minimum, "tls-min", "1.3", "")
 	fs.StringVar(&t.bind, "bind", "allow", "")
 }
@@ -90,7 +95,7 @@ func (o *options) checkTLS(fs *pflag.FlagSet) error {
 		return usage(fmt.Sprintf("--tls-min %q: known are 1.3 and 1.2; all older versions, and SSL, are broken", t.minimum), "")
 	}
 	if t.transport != "tls" {
-		for _, name := range []string{"tls-ca", "tls-cert", "tls-key", "tls-min"} {
+		for _, name := range []string{"tls-ca", "tls-cert", "tls-key", "tls-pkcs12", "tls-key-passphrase-file", "tls-min"} {
 			if fs.Changed(name) {
 				return usage(fmt.Sprintf("--%s: the connection is not TLS", name), hintURL)
 			}
@@ -101,8 +106,12 @@ func (o *options) checkTLS(fs *pflag.FlagSet) error {
 		return nil
 	}
 	switch {
-	case t.key != "" && t.cert == "":
+	case t.pkcs12 == "" && t.cert == "" && t.key != "":
 		return usage("--tls-key needs --tls-cert", "")
+	case !t.shows() && t.secret != "":
+		return usage("--tls-key-passphrase-file: there is no key", "--tls-cert and --tls-key, or --tls-pkcs12, name one")
+	case t.pkcs12 != "" && (t.cert != "" || t.key != ""):
+		return usage("--tls-pkcs12 and --tls-cert or --tls-key are two sources of the client's key", "leave one of them out")
 	case t.bind == "require" && o.noauth:
 		return usage("--bind require: with -na there is no context to bind", "")
 	}
@@ -126,26 +135,29 @@ func (o *options) secure() (*client.TLS, error) {
 	if t.ca != "" {
 		text, err := os.ReadFile(t.ca)
 		if err != nil {
-			return nil, &failure{doing: doing, err: err}
+			return nil, &failure{doing: doing, err: err, hint: "--tls-ca names a PEM file with the certificates of the CAs to trust"}
 		}
 		s.Roots = x509.NewCertPool()
 		if !s.Roots.AppendCertsFromPEM(text) {
 			return nil, &failure{doing: doing, err: fmt.Errorf("%s: there is no certificate in PEM form", t.ca), hint: `it begins with "-----BEGIN CERTIFICATE-----"`}
 		}
 	}
-	if t.cert != "" {
-		key := t.key
-		if key == "" {
-			key = t.cert
-		}
-		pair, err := tls.LoadX509KeyPair(t.cert, key)
+	if t.shows() {
+		own, err := tlspolicy.ReadIdentity(tlspolicy.Config{CertFile: t.cert, KeyFile: t.key, PKCS12File: t.pkcs12, PassphraseFile: t.secret})
 		if err != nil {
-			return nil, &failure{doing: doing, err: fmt.Errorf("%s, %s: %w", t.cert, key, err), hint: "the certificate's file has the client's own certificate first, and the key has to be its key, not encrypted"}
+			f := &failure{doing: doing, err: err}
+			if e, ok := errors.AsType[*tlspolicy.Error](err); ok {
+				f.hint = e.Hint
+			}
+			return nil, f
 		}
-		s.Certificate = &pair
+		s.Certificate = own
 	}
 	return s, nil
 }
+
+// shows reports whether there is a certificate to show to servers.
+func (t *tlsOptions) shows() bool { return t.cert != "" || t.pkcs12 != "" }
 
 // verdictExits are the exit codes of server certificates that are refused.
 var verdictExits = map[client.Verdict]int{
@@ -176,7 +188,7 @@ func (o *options) tlsHint(err error) string {
 		return "--tls-cert and --tls-key show a certificate; the server decides which are good"
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
-		if o.tls.cert == "" {
+		if !o.tls.shows() {
 			return "the server ended TLS: it may want a client certificate (--tls-cert, --tls-key); its log says why"
 		}
 		return "the server ended TLS, for the client certificate or for the TLS version; its log says why"

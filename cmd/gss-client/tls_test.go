@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/countersign-go/countersign/client"
 	"github.com/countersign-go/countersign/gss/gsstest"
+	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/echo"
 	"github.com/countersign-go/countersign/server/sign"
@@ -165,6 +167,48 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// A client's key comes in every form that a server's does; one that cannot be used
+// is said to be so before anything is sent.
+func TestClientKeys(t *testing.T) {
+	mitrealm.Need(t, "openssl")
+	certs := newPKI(t)
+	for _, args := range []string{
+		"pkcs8 -topk8 -v2 aes-256-cbc -in alice.key -passout pass:secret -out encrypted.key",
+		"pkcs12 -export -in alice.crt -inkey alice.key -passout pass:secret -out alice.p12",
+	} {
+		cmd := exec.Command("openssl", strings.Fields(args)...)
+		cmd.Dir = certs.Path(".")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("openssl %s: %v\n%s", args, err, out)
+		}
+	}
+	check(t, os.WriteFile(certs.Path("empty"), nil, 0o600))
+	port := serveTLS(t, certs, "server", tlspolicy.Verify, echo.New(echo.Config{}))
+	for _, tt := range []struct{ args, stderr string }{
+		{"--tls-cert alice.crt --tls-key encrypted.key --tls-key-passphrase-file passphrase.txt", ""},
+		{"--tls-pkcs12 alice.p12 --tls-key-passphrase-file passphrase.txt", ""},
+		{"--tls-cert expired.crt --tls-key expired.key", "the server says: ClientCertInvalid: the client certificate has expired"},
+		{"--tls-pkcs12 alice.p12", "alice.p12: the passphrase is missing or wrong\nhint: name a passphrase file"},
+		{"--tls-cert alice.crt --tls-key encrypted.key", "encrypted.key: the key is encrypted\nhint: name a passphrase file"},
+		{"--tls-cert alice.crt --tls-key mallory.key", "mallory.key does not fit the certificate of CN=alice"},
+		{"--tls-cert alice.crt --tls-key missing", "reading the TLS files: open "},
+		{"--tls-cert empty", "the file is empty"},
+	} {
+		args := []string{"--service", "echo", "--tls-ca", certs.Path("ca.crt")}
+		for _, arg := range strings.Fields(tt.args) {
+			if !strings.HasPrefix(arg, "-") {
+				arg = certs.Path(arg)
+			}
+			args = append(args, arg)
+		}
+		code, stdout, stderr := runClient(t, append(args, "tls://localhost:"+port, "hello")...)
+		if tt.stderr == "" && code != exitVerified || tt.stderr != "" && code != exitFailed || !strings.Contains(stderr, tt.stderr) {
+			t.Errorf("%s: exit status %d\n%s%s", tt.args, code, stdout, stderr)
+		}
+	}
+}
+
 // An echo that is none, over plain TCP.
 func TestEcho(t *testing.T) {
 	for _, tt := range []struct {
@@ -240,6 +284,10 @@ func TestURLs(t *testing.T) {
 		{"--bind maybe tls://host svc msg", "", "known are off, allow and require"},
 		{"--bind require -na tls://host svc msg", "", "there is no context to bind"},
 		{"--tls-key k tls://host svc msg", "", "--tls-key needs --tls-cert"},
+		{"--tls-cert c --tls-pkcs12 p tls://host svc msg", "", "two sources of the client's key"},
+		{"--tls-key-passphrase-file f tls://host svc msg", "", "there is no key"},
+		{"--tls-pkcs12 p --tls-key-passphrase-file f tls://host:1 svc msg", "host:1", ""},
+		{"--tls-pkcs12 p host svc msg", "", "--tls-pkcs12: the connection is not TLS"},
 		{"--tls-min SSLv3 tls://host svc msg", "", "are broken"},
 		{"--service echo -na host msg", "", "--service echo has no use for -na"},
 		{"--service push host svc msg", "", "known are sign and echo"},

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"sync"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/dtls"
 	"github.com/countersign-go/countersign/server/dtls/psk"
 )
@@ -29,11 +25,13 @@ func (d *dtlsOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&d.hint, "psk-hint", "", "dtls: the identity `hint` for clients")
 }
 
+const pskExample = `lines as "alice 8a1d6f0c5b7e4f2398c0d7aa51b26e03": an identity and its key in hex`
+
 func (o *options) checkDTLS(fs *pflag.FlagSet) error {
 	asked := o.any(func(e endpoint) bool { return e.transport == "dtls" })
 	switch {
 	case asked && o.dtls.file == "":
-		return &hintedError{what: "a dtls listener needs --psk-file", hint: `lines as "alice 8a1d6f0c5b7e4f2398c0d7aa51b26e03": an identity and its key in hex`}
+		return &hintedError{what: "a dtls listener needs --psk-file", hint: pskExample}
 	case asked:
 		return nil
 	}
@@ -45,18 +43,15 @@ func (o *options) checkDTLS(fs *pflag.FlagSet) error {
 	return nil
 }
 
-// listenDTLS opens the dtls listeners.
-func (o *options) listenDTLS(out io.Writer, log *logrus.Logger) (servers []*dtls.Server, err error) {
-	if !o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
-		return nil, nil
+// dtlsTransport reads the keys and makes what the dtls listeners share; nil if
+// there are none.
+func (o *options) dtlsTransport(out io.Writer, log *logrus.Logger) (*dtls.Transport, *psk.File, error) {
+	if o.inetd || !o.any(func(e endpoint) bool { return e.transport == "dtls" }) {
+		return nil, nil, nil
 	}
-	keys, warning, err := psk.Load(o.dtls.file, o.dtls.weak)
+	keys, warning, err := psk.Open(o.dtls.file, o.dtls.weak)
 	if err != nil {
-		hint := ""
-		if errors.Is(err, psk.ErrWeakKey) {
-			hint = "make keys of 16 bytes or more: openssl rand -hex 16; --psk-weak accepts shorter ones"
-		}
-		return nil, &hintedError{what: "reading the pre-shared keys: " + err.Error(), hint: hint}
+		return nil, nil, &hintedError{what: "reading the pre-shared keys: " + err.Error(), hint: pskHint(err)}
 	}
 	if warning != "" && log != nil {
 		log.Warn(warning)
@@ -71,76 +66,35 @@ func (o *options) listenDTLS(out io.Writer, log *logrus.Logger) (servers []*dtls
 			}
 		}
 	}
-	for _, e := range o.endpoints() {
-		if e.transport != "dtls" {
-			continue
-		}
-		config := dtls.Config{
-			Key: keys.Key, WeakKeys: o.dtls.weak, Hint: o.dtls.hint,
-			MaxConnections: o.server.MaxConnections, MessageTimeout: o.server.MessageTimeout,
-			IdleTimeout: o.server.IdleTimeout, Grace: o.server.Grace,
-			Once: o.once, Log: log, Event: event,
-		}
-		if e.ack {
-			config.Reply = dtls.ACK
-		}
-		s, err := dtls.New(config)
-		if err == nil {
-			err = s.Listen(e.addr)
-		}
-		if err != nil {
-			for _, open := range servers {
-				_ = open.Close() // nobody came by it
-			}
-			return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", e.text, cause(err)), hint: listenHint(err)}
-		}
-		if log != nil {
-			log.WithFields(logrus.Fields{"address": s.Addr().String(), "transport": "dtls", "service": "echo"}).Info("listening")
-		}
-		servers = append(servers, s)
+	t, err := dtls.New(dtls.Config{Key: keys.Key, WeakKeys: o.dtls.weak, Hint: o.dtls.hint, Log: log, Event: event})
+	if err != nil {
+		return nil, nil, &hintedError{what: err.Error(), hint: seeHelp}
 	}
-	return servers, nil
+	return t, keys, nil
 }
 
-// serveAll serves by streams and datagrams until ctx ends, one of them fails, or
-// with -once the first connection, by whichever, is over.
-func serveAll(ctx context.Context, once bool, srv *server.Server, listeners []net.Listener, datagrams []*dtls.Server) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex
-		errs    []error
-	)
-	run := func(serve func() error) {
-		running.Go(func() {
-			defer stop()
-			err := serve()
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-		})
+func pskHint(err error) string {
+	switch {
+	case errors.Is(err, psk.ErrWeakKey):
+		return "make keys of 16 bytes or more: openssl rand -hex 16; --psk-weak accepts shorter ones"
+	case errors.Is(err, psk.ErrNoKeys):
+		return pskExample
 	}
-	if len(listeners) > 0 {
-		run(func() error {
-			if once {
-				return reported(srv.RunOnce(ctx, listeners...))
-			}
-			return srv.Run(ctx, listeners...)
-		})
+	return ""
+}
+
+// reloadKeys reads the keys again, and keeps the old ones if that fails.
+func reloadKeys(keys *psk.File, log *logrus.Logger) {
+	warning, err := keys.Reload()
+	if log == nil {
+		return
 	}
-	for _, d := range datagrams {
-		run(func() error {
-			if err := d.Serve(ctx); err != nil && once {
-				return errReported
-			} else {
-				return err
-			}
-		})
+	if err != nil {
+		log.WithError(err).Warn("cannot read the pre-shared keys again, going on with the old ones")
+		return
 	}
-	running.Wait()
-	if once {
-		return errs[0] // the one whose connection it was; it stopped the others
+	if warning != "" {
+		log.Warn(warning)
 	}
-	return errors.Join(errs...)
+	log.WithField("identities", keys.Len()).Info("pre-shared keys read again")
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+
+	"github.com/countersign-go/countersign/server/dtls"
 )
 
 // A listener is one that stands, and what its log record says of it.
@@ -17,8 +19,9 @@ type listener struct {
 }
 
 // listen opens the listeners: those that systemd passed, or else those asked
-// for. When one cannot be opened it closes the others.
-func listen(opts options) ([]listener, error) {
+// for, those of dtls by their transport. When one cannot be opened it closes the
+// others.
+func listen(opts options, datagrams *dtls.Transport) ([]listener, error) {
 	passed, err := passedListeners()
 	if err != nil {
 		return nil, fmt.Errorf("taking over the sockets of systemd: %w", err)
@@ -35,19 +38,23 @@ func listen(opts options) ([]listener, error) {
 	}
 	var ls []listener
 	for _, e := range opts.endpoints() {
-		if e.transport == "dtls" {
-			continue // no stream: see listenDTLS
-		}
-		l, err := net.Listen("tcp", e.addr)
+		l, err := open(e, datagrams)
 		if err != nil {
-			for _, open := range ls {
-				_ = open.Close() // nothing came by it
+			for _, other := range ls {
+				_ = other.Close() // nothing came by it
 			}
 			return nil, &hintedError{what: fmt.Sprintf("listening on %s: %v", e.addr, cause(err)), hint: listenHint(err)}
 		}
 		ls = append(ls, listener{l, e})
 	}
 	return ls, nil
+}
+
+func open(e endpoint, datagrams *dtls.Transport) (net.Listener, error) {
+	if e.transport == "dtls" {
+		return datagrams.Listen(e.addr)
+	}
+	return net.Listen("tcp", e.addr)
 }
 
 // cause leaves out what a net.OpError repeats.

@@ -93,6 +93,10 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 	if err != nil {
 		return err
 	}
+	datagrams, keys, err := opts.dtlsTransport(out, log)
+	if err != nil {
+		return err
+	}
 	config := opts.server
 	config.Service = signing
 	config.Log = log
@@ -110,6 +114,9 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		if policy != nil {
 			policy.Reload()
 		}
+		if keys != nil {
+			reloadKeys(keys, log)
+		}
 	})()
 
 	if opts.inetd {
@@ -119,7 +126,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		return reported(srv.ServeConn(ctx, c))
 	}
-	open, err := listen(opts)
+	open, err := listen(opts, datagrams)
 	if err != nil {
 		return err
 	}
@@ -137,18 +144,21 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 			served.Listener = policy.Listen(l.Listener)
 		}
 		if l.endpoint.service == "echo" {
-			served.Service = echo.New(echo.Config{Output: out, Ack: l.endpoint.ack})
+			config := echo.Config{Output: out, Ack: l.endpoint.ack}
+			if l.endpoint.transport == "dtls" {
+				config.Output = nil // the transport's events have the messages
+			}
+			served.Service = echo.New(config)
 		}
 		listeners = append(listeners, &served)
-	}
-	datagrams, err := opts.listenDTLS(out, log)
-	if err != nil {
-		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting...")
 	notify("READY=1")
 	defer notifyStop(ctx)()
-	return serveAll(ctx, opts.once, srv, listeners, datagrams)
+	if opts.once {
+		return reported(srv.RunOnce(ctx, listeners...))
+	}
+	return srv.Run(ctx, listeners...)
 }
 
 // notifyStop tells systemd when ctx ends. The function it returns sees to it

@@ -219,37 +219,69 @@ func TestVerboseAsMIT(t *testing.T) {
 	mitrealm.Need(t, "gss-client", "gss-server")
 	realm := mitrealm.New(t, mitrealm.Config{})
 	realm.Kinit("alice")
-	theirs := realm.Command("stdbuf", "-oL", "/usr/bin/gss-server", "-port", freePort(t), "-verbose", "-once", "host@localhost")
-	var theirOut bytes.Buffer
-	theirs.Stdout = &theirOut
-	if _, err := os.Stat(theirs.Args[2]); err != nil {
-		t.Skip("left out: MIT's gss-server is not installed")
-	}
-	ready, err := theirs.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := theirs.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = theirs.Process.Kill() })
-	if _, err := ready.Read(make([]byte, 100)); err != nil {
-		t.Fatal(err)
-	}
-	clientOf(t, realm, "127.0.0.1:"+theirs.Args[4], "-seq", "hello")
-	if err := theirs.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	theirs := printedByMIT(t, realm, "-verbose", "-seq")
 
 	ours := start(t, realm.Env(), "-verbose", "-once", "host@localhost")
 	clientOf(t, realm, ours.address, "-seq", "hello")
 	if code := ours.wait(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	want, got := comparable(theirOut.String()), comparable(ours.stdout.String())
+	want, got := comparable(theirs), comparable(ours.stdout.String())
 	if got != want {
 		t.Errorf("ours printed\n%s\nMIT's\n%s", got, want)
 	}
+}
+
+// Of a client that stands for no local user, and of rules that make no sense,
+// both print what they print of others, without a local name.
+func TestNoLocalNameAsMIT(t *testing.T) {
+	mitrealm.Need(t, "gss-client", "gss-server")
+	for _, rule := range []string{"RULE:[1:$1@$0](.*@OTHER)s/@.*//", "GARBAGE:[1", "RULE:[1"} {
+		realm := mitrealm.New(t, mitrealm.Config{Conf: "[realms]\n\tMIT.TEST = {\n\t\tauth_to_local = " + rule + "\n\t}\n"})
+		realm.Kinit("alice")
+
+		want := comparable(printedByMIT(t, realm, "-verbose", "-noreplay"))
+		ours := start(t, realm.Env(), "-verbose", "-once", "host@localhost")
+		clientOf(t, realm, ours.address, "-noreplay", "hello")
+		if code := ours.wait(t); code != 0 {
+			t.Errorf("%s: exit code %d", rule, code)
+		}
+		if got := comparable(ours.stdout.String()); got != want || !strings.Contains(got, "Accepted connection:") {
+			t.Errorf("%s: ours printed\n%s\nMIT's\n%s", rule, got, want)
+		}
+		established := ours.records(t, "context established")
+		if len(established) != 1 || established[0]["localname_error"] == nil {
+			t.Errorf("%s: the log does not say why:\n%s", rule, ours.errors())
+		}
+	}
+}
+
+// printedByMIT is what MIT's gss-server with an option prints of MIT's client with
+// another. It is named by its path, because PATH leads to ours.
+func printedByMIT(t *testing.T, realm *mitrealm.Realm, serverOption, clientOption string) string {
+	t.Helper()
+	server := realm.Command("stdbuf", "-oL", "/usr/bin/gss-server", "-port", freePort(t), serverOption, "-once", "host@localhost")
+	var out bytes.Buffer
+	server.Stdout = &out
+	if _, err := os.Stat(server.Args[2]); err != nil {
+		t.Skip("left out: MIT's gss-server is not installed")
+	}
+	ready, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Process.Kill() })
+	if _, err := ready.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	clientOf(t, realm, "127.0.0.1:"+server.Args[4], clientOption, "hello")
+	if err := server.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 // comparable takes out what differs from run to run, and the client information

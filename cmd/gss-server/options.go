@@ -104,9 +104,9 @@ line of text; require: it fails the handshake. Certificates and CRLs that are
 replaced count from the next handshake on.
 
 Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
-log file and reads certificates and CRLs again. Exit status: 0 it did what it was
-asked to; 1 it could not, or, with -once and -inetd, the session failed; 2 the
-command line is wrong.
+log file and reads certificates, CRLs and pre-shared keys again. Exit status: 0
+it did what it was asked to; 1 it could not, or, with -once and -inetd, the
+session failed; 2 the command line is wrong.
 
 Examples:
   gss-server host@server.example

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -44,7 +45,7 @@ func (t *tlsOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&t.bind, "bind", "allow", "`policy` for binding contexts to their TLS connection: off, allow or require")
 }
 
-// check reads what the options say and refuses what contradicts itself. Whether
+// checkTLS reads what the options say and refuses what contradicts itself. Whether
 // the files are good is found when they are read.
 func (o *options) checkTLS(fs *pflag.FlagSet) error {
 	t := &o.tls
@@ -72,6 +73,9 @@ func (o *options) checkTLS(fs *pflag.FlagSet) error {
 	if fs.Changed("tls-ciphers") {
 		if t.config.CipherSuites, err = tlspolicy.ParseCipherSuites(t.ciphers); err != nil {
 			return tlsError("--tls-ciphers", err)
+		}
+		if t.config.MinVersion > tls.VersionTLS12 {
+			return &hintedError{what: "--tls-ciphers: suites can be chosen for TLS 1.2 only, which is not allowed", hint: "--tls-min 1.2 allows it; TLS 1.3, the least otherwise, has no bad suites"}
 		}
 	}
 	if t.config.ClientCert, err = tlspolicy.ParseMode(t.clientCert); err != nil {

@@ -238,6 +238,9 @@ func (h *acceptHandshake) checkChecksum() error {
 	if bound {
 		h.flags |= gss.ChannelBound
 	}
+	if h.ticket.Flags&kmsg.TicketAnonymous != 0 {
+		h.flags |= gss.Anonymous // RFC 8062: whoever it is, the KDC does not say
+	}
 	return nil
 }
 

@@ -81,7 +81,7 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 		return nil, c.err
 	}
 	if c.prot != nil {
-		return nil, errEstablished
+		return nil, c.late(token)
 	}
 	reply, prot, err := c.hs.step(token)
 	c.info = c.hs.inquire()
@@ -97,6 +97,19 @@ func (c *secContext) Step(token []byte) ([]byte, error) {
 		c.endHandshake()
 	}
 	return reply, nil
+}
+
+// late is the answer to a token for a context that stands. Without mutual
+// authentication an initiator's does so before the acceptor has spoken, whose
+// KRB-ERROR then says why it went no further; the context itself stays as it is,
+// because anybody could have written that.
+func (c *secContext) late(token []byte) error {
+	if c.info.Local && c.info.Flags&gss.Mutual == 0 {
+		if id, message, err := unframeToken(c.info.Mechanism, token); err == nil && id == tokError {
+			return remoteError(message, time.Time{})
+		}
+	}
+	return errEstablished
 }
 
 func (c *secContext) endHandshake() {

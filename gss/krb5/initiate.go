@@ -159,7 +159,7 @@ func (h *initiateHandshake) readReply(token []byte) (reply []byte, prot *protect
 		}
 		return reply, prot, nil
 	case tokError:
-		return nil, nil, h.remoteError(message)
+		return nil, nil, remoteError(message, h.ctime)
 	default:
 		return nil, nil, defective(fmt.Errorf("token identifier %04x where an AP-REP (0200) is due", id))
 	}
@@ -250,9 +250,10 @@ func (h *initiateHandshake) buildThirdLeg(acceptorSeq uint32) ([]byte, error) {
 
 var errKeyLength = errors.New("the subkey has the wrong length")
 
-// remoteError is what the acceptor's KRB-ERROR says. Nothing protects that
-// message, so it ends this context and is believed no further.
-func (h *initiateHandshake) remoteError(message []byte) error {
+// remoteError is what the acceptor's KRB-ERROR says about a request of the given
+// time, zero where that is not known any more. Nothing protects that message, so
+// it ends the handshake and is believed no further.
+func remoteError(message []byte, ctime time.Time) error {
 	ke, err := kmsg.ParseKRBError(message)
 	if err != nil {
 		return defective(err)
@@ -260,8 +261,8 @@ func (h *initiateHandshake) remoteError(message []byte) error {
 	e := protocolError(gss.ErrFailure, ke.ErrorCode, nil)
 	e.Remote = true
 	e.Err = &ke
-	if ke.ErrorCode == kmsg.APErrSkew {
-		ahead, where := ke.STime.Sub(h.ctime).Round(time.Second), "ahead of"
+	if ke.ErrorCode == kmsg.APErrSkew && !ctime.IsZero() {
+		ahead, where := ke.STime.Sub(ctime).Round(time.Second), "ahead of"
 		if ahead < 0 {
 			where = "behind"
 		}

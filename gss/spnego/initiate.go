@@ -220,8 +220,11 @@ func (n *initiateNegotiation) rejected(resp *negTokenResp) error {
 	if resp.token == nil && resp.mech == "" && !n.negotiated {
 		return remoteReject(gss.ErrBadMech)
 	}
-	if resp.token != nil && !inner.Established() && (resp.mech == "" || canonical(resp.mech) == canonical(inner.mech)) {
-		if _, err := inner.Step(resp.token); err != nil {
+	if resp.token != nil && (resp.mech == "" || canonical(resp.mech) == canonical(inner.mech)) {
+		// A context that stands takes no token, but may know the other side's error.
+		done := inner.Established()
+		_, err := inner.Step(resp.token)
+		if status, ok := errors.AsType[*gss.Error](err); err != nil && (!done || ok && status.Remote) {
 			return err
 		}
 	}

@@ -157,9 +157,6 @@ func serveSample(l net.Listener, a gss.Acceptor) error {
 }
 
 func serveSession(conn *token.Conn, a gss.Acceptor) error {
-	if _, err := conn.ReadFrame(); err != nil { // NOOP|CONTEXT_NEXT
-		return err
-	}
 	sec, err := gss.Accept(context.Background(), conn, a, nil)
 	if err != nil {
 		return err
@@ -287,7 +284,6 @@ func dialSample(t testing.TB, addr string) *sampleConn {
 	must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	c, err := token.Config{Version: token.V2}.NewConn(conn)
 	must(t, err)
-	must(t, c.WriteFrame(token.NOOP|token.ContextNext, nil))
 	return &sampleConn{Conn: c, t: t}
 }
 

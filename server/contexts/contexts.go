@@ -20,13 +20,16 @@ func Bindings(s *server.Session) *gss.ChannelBindings {
 	return nil
 }
 
-// Log says in the session's log whose context stands. local is the user that the
-// client stands for; empty: none.
-func Log(s *server.Session, info gss.Info, local string) {
+// Log says in the session's log whose context stands, and for which local user the
+// client stands; none if that is empty, for the reason lerr if there is one.
+func Log(s *server.Session, info gss.Info, local string, lerr error) {
 	s.Note("client", info.Initiator.String())
 	s.Note("mechanism", info.Mechanism.Name())
 	s.Note("flags", info.Flags.String())
-	if local != "" {
+	switch {
+	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
+		s.Note("localname_error", lerr.Error())
+	case local != "":
 		s.Note("localname", local)
 	}
 	if !info.Expires.IsZero() {

@@ -2,7 +2,6 @@ package dtls
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,56 +9,49 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pion "github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
-	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/logging"
 
-	"github.com/countersign-go/countersign/server/dtls/psk"
+	"github.com/countersign-go/countersign/server"
 )
 
-// A conn is a peer's association for the engine: a net.Conn whose reads and
-// writes are datagrams. The first write or read makes the handshake, within the
-// deadline that is set.
+// A conn is a peer's association: a net.Conn whose reads and writes are
+// datagrams.
 type conn struct {
 	*peer
-	dtls *pion.Conn
+	dtls  *pion.Conn
+	since time.Time // the cookie came back
 
-	ctx    context.Context // of the handshake
+	ctx    context.Context // of the handshake; its cause is why it, or the session, was ended from outside of pion/dtls
 	cancel context.CancelCauseFunc
 
-	identity string // known when the handshake is over
-	outcome  error  // of the handshake
+	handshaking sync.Mutex // held during the handshake
+	identity    string     // what the peer sent
+	refused     error      // why the identity has no key that can be used
+	outcome     error      // of the handshake
 
 	mu       sync.Mutex
 	stage    stage
-	over     chan struct{} // closed when the handshake is
-	deadline time.Time
+	deadline time.Time   // of reading, and so of the handshake
+	timer    *time.Timer // ends the handshake at the deadline; before it, evicts who is not accepted
+	leaving  bool        // nothing is read any more
 	closed   bool
+
+	theyClosed atomic.Bool
+	empty      tally // of the reading goroutine
 }
-
-// A stage is where a conn stands with its handshake.
-type stage int
-
-const (
-	fresh stage = iota
-	shaking
-	shaken
-)
-
-// finishTime bounds what is waited for a handshake that has only to send its
-// last messages.
-const finishTime = time.Second
 
 // silent keeps pion/dtls from logging on its own.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 
-// newConn makes a peer for a hello with a good cookie. Its handshake counts
+// newConn makes a connection for a hello with a good cookie. Its handshake counts
 // as begun.
 func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, error) {
-	c := &conn{peer: r.newPeer(from, h, s), over: make(chan struct{})}
+	c := &conn{peer: r.newPeer(from, h, s), since: time.Now()}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.failed = c.fail
 	options := []pion.ServerOption{
@@ -86,112 +78,45 @@ func (c *conn) fail(cause error) {
 	_ = c.queue.Close() // which ends what pion/dtls reads
 }
 
-// key is asked by pion/dtls for the key of an identity. Where there is none a
-// random key lets the handshake fail as with a wrong one, so that nobody can
-// find out who is known (RFC 4279, section 2).
-func (c *conn) key(identity []byte) ([]byte, error) {
-	c.identity = string(identity)
-	cfg := c.router.cfg
-	cfg.note(Event{Kind: Info, Peer: c.addr, Text: fmt.Sprintf("PSK identity received: %q", identity)})
-	key, ok := cfg.Key(c.identity)
-	switch {
-	case !ok:
-		c.note(Warning, fmt.Sprintf("unknown identity %q", identity))
-	case len(key) == 0 || len(key) < psk.MinKey && !cfg.WeakKeys:
-		c.note(Warning, fmt.Sprintf("the key of %q has %d bytes, fewer than %d: not used", identity, len(key), psk.MinKey))
-	default:
-		return key, nil
-	}
-	key = make([]byte, 2*psk.MinKey)
-	_, _ = rand.Read(key) // never fails
-	return key, nil
-}
-
-// serverHello puts the suite into the server's hello that the client knows it by.
-func (c *conn) serverHello(m handshake.MessageServerHello) handshake.Message {
-	m.CipherSuiteID = &c.assoc.id
-	return &m
-}
-
 func (c *conn) note(kind Kind, text string) {
 	c.router.cfg.note(Event{Kind: kind, Peer: c.addr, Text: text})
 }
 
-// handshake makes the handshake, once. Only the session's goroutine calls it.
-func (c *conn) handshake() error {
-	c.mu.Lock()
-	switch {
-	case c.stage == fresh && c.closed:
-		c.mu.Unlock()
-		return net.ErrClosed
-	case c.stage != fresh:
-		c.mu.Unlock()
-		return c.outcome
-	}
-	c.stage = shaking
-	deadline := c.deadline
-	c.mu.Unlock()
-
-	ctx := c.ctx
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
-	err := c.dtls.HandshakeContext(ctx)
-
-	c.mu.Lock()
-	c.stage = shaken
-	c.mu.Unlock()
-	close(c.over)
-	c.router.pending.end(c.addr.Addr())
-	if err == nil {
-		c.established.Store(true)
-		c.note(Info, "encrypted with "+c.assoc.name)
+// LogFields say who is at the other end and how it is encrypted, for a log.
+func (c *conn) LogFields() map[string]any {
+	if !c.established.Load() {
 		return nil
 	}
-	c.outcome = c.explain(err)
-	e := Event{Kind: Error, Peer: c.addr, Text: "handshake failed: " + c.outcome.Error()}
-	if errors.Is(c.outcome, net.ErrClosed) {
-		e.Kind, e.Text = Info, closedByShutdown
-	}
-	c.router.cfg.tell(e) // the engine logs it
-	return c.outcome
+	return map[string]any{"identity": c.identity, "cipher": c.assoc.name}
 }
 
-// explain says why a handshake failed, and tells the peer what it may know.
-func (c *conn) explain(err error) error {
-	switch cause := context.Cause(c.ctx); {
-	case errors.Is(cause, errWrongKey):
-		c.alert(alert.Fatal, alert.DecryptError)
-		return fmt.Errorf("identity %q: %w", c.identity, errWrongKey)
-	case errors.Is(cause, errReplaced), errors.Is(cause, net.ErrClosed):
-		return cause
-	case errors.Is(err, context.DeadlineExceeded):
-		c.alert(alert.Fatal, alert.HandshakeFailure)
-		return os.ErrDeadlineExceeded
-	}
-	return err
-}
-
-// Read gives the next message. An empty one gives 0 and no error.
+// Read gives the next message that is not empty. b has to have room for it.
 func (c *conn) Read(b []byte) (int, error) {
-	if err := c.handshake(); err != nil {
+	if err := c.HandshakeContext(context.Background()); err != nil {
 		return 0, err
 	}
-	n, err := c.dtls.Read(b)
-	if err != nil {
-		return n, c.reason(err)
+	for {
+		n, err := c.dtls.Read(b)
+		if err != nil {
+			return n, c.reason(err)
+		}
+		if n == 0 {
+			c.router.warn(&c.empty, c.addr, emptyDatagram)
+			continue
+		}
+		if c.router.cfg.wantsDatagrams() {
+			c.router.cfg.note(Event{Kind: Datagram, Peer: c.addr, Text: string(b[:n]), Ciphertext: c.ciphertext(b[:n])})
+		}
+		return n, nil
 	}
-	if n > 0 && c.router.cfg.wantsDatagrams() {
-		c.router.cfg.note(Event{Kind: Datagram, Peer: c.addr, Text: string(b[:n]), Ciphertext: c.ciphertext(b[:n])})
-	}
-	return n, nil
 }
 
-// Write sends a message. Without one it makes the handshake.
+// Write sends a message.
 func (c *conn) Write(b []byte) (int, error) {
-	if err := c.handshake(); err != nil || len(b) == 0 {
+	if len(b) > MaxMessage {
+		return 0, fmt.Errorf("dtls: a message of %d bytes: more than %d cannot be sent", len(b), MaxMessage)
+	}
+	if err := c.HandshakeContext(context.Background()); err != nil || len(b) == 0 {
 		return 0, err
 	}
 	n, err := c.dtls.Write(b)
@@ -203,62 +128,110 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // reason says what stands behind an error of pion/dtls.
 func (c *conn) reason(err error) error {
+	c.mu.Lock()
+	closed, leaving := c.closed, c.leaving
+	c.mu.Unlock()
 	if description, ok := c.remoteAlert(); ok {
 		return fmt.Errorf("the peer ended the session: alert %v", description)
 	}
 	if cause := context.Cause(c.ctx); errors.Is(cause, errReplaced) {
 		return cause
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case closed:
+		return net.ErrClosed
+	case errors.Is(err, io.EOF):
+		c.theyClosed.Store(true)
+	case errors.Is(err, context.DeadlineExceeded) && leaving:
+		return server.ErrShutdown
+	case errors.Is(err, context.DeadlineExceeded):
 		return os.ErrDeadlineExceeded
 	}
 	return err
 }
 
-// Close tells the peer and ends the routing to it.
+// leave ends reading, for good: the listener shuts down.
+func (c *conn) leave() {
+	c.mu.Lock()
+	c.leaving = true
+	_ = c.dtls.SetReadDeadline(longAgo) // never fails
+	c.mu.Unlock()
+	c.interrupt(server.ErrShutdown)
+}
+
+var longAgo = time.Unix(1, 0)
+
+// CloseWithError closes the connection of a session that ended with err: nil,
+// the reason, or [server.ErrShutdown].
+func (c *conn) CloseWithError(err error) error {
+	e := Event{Kind: Info, Peer: c.addr}
+	switch {
+	case errors.Is(err, server.ErrShutdown):
+		e.Text = "closed by shutdown"
+	case err != nil && !c.established.Load():
+		e.Kind, e.Text = Error, "handshake failed: "+err.Error()
+	case err != nil:
+		e.Kind, e.Text = Error, "session failed: "+err.Error()
+	case c.theyClosed.Load():
+		e.Text = "the peer closed"
+	default:
+		e.Text = "the session ended"
+	}
+	c.router.cfg.tell(e) // the engine logs it
+	return c.Close()
+}
+
+// Close tells the peer and ends the routing to it. It does not wait: where a
+// handshake has to end first, that does the rest.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil
-	}
+	before, stage := c.closed, c.stage
 	c.closed = true
-	stage := c.stage
+	if stage == fresh && c.timer != nil {
+		c.timer.Stop()
+	}
 	c.mu.Unlock()
-
-	if stage == fresh { // there will be no handshake
-		c.router.pending.end(c.addr.Addr())
-	}
 	switch {
-	case stage == shaking && c.finishing.Load():
-		// The client has its keys, or will in a moment: only an encrypted
-		// alert is one to it, and that pion/dtls sends when it is done.
-		select {
-		case <-c.over:
-		case <-time.After(finishTime):
-		}
-	case stage != shaken:
+	case before:
+	case stage == fresh: // there will be no handshake
+		c.router.pending.end(c.addr.Addr())
 		c.alert(alert.Warning, alert.CloseNotify)
+		c.finish()
+	case stage == shaking:
+		c.interrupt(net.ErrClosed)
+	default:
+		c.finish()
 	}
+	return nil
+}
+
+// finish sends the last word, if pion/dtls has keys for one, and lets go.
+func (c *conn) finish() {
 	c.cancel(net.ErrClosed)
-	err := c.dtls.Close()
+	_ = c.dtls.Close() // what is lost is lost as on the way
 	_ = c.peer.Close()
-	return err
+	c.router.release()
 }
 
 // RemoteAddr is the peer's address.
 func (c *conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
 
-// SetDeadline sets the deadline of the handshake, and of reads and writes after it.
+// SetDeadline sets the deadline of the handshake, of reads and of writes.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.deadline = t
-	c.mu.Unlock()
-	return c.dtls.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline sets the deadline of reads.
-func (c *conn) SetReadDeadline(t time.Time) error { return c.dtls.SetReadDeadline(t) }
+// SetReadDeadline sets the deadline of the handshake, and of reads after it.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving {
+		return nil // it has passed
+	}
+	c.deadline = t
+	c.rearm()
+	return c.dtls.SetReadDeadline(t)
+}
 
 // SetWriteDeadline sets the deadline of writes.
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.dtls.SetWriteDeadline(t) }

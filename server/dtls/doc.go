@@ -1,22 +1,28 @@
-// Package dtls is the server of the echo service over DTLS 1.2 (RFC 6347) with
-// pre-shared keys (RFC 4279): datagrams come, are decrypted, and are answered.
-// The records and the handshake are pion/dtls's; who gets that far is decided
-// here.
+// Package dtls is DTLS 1.2 (RFC 6347) with pre-shared keys (RFC 4279) as a
+// transport of package server: a [Listener] gives connections whose reads and
+// writes are datagrams. The records and the handshake are pion/dtls's; who gets
+// that far is decided here.
 //
 // # How the data flows
 //
 //	socket → router ─ hello without a good cookie → a HelloVerifyRequest, nothing is kept
 //	            │
-//	            ├─ hello with a good cookie ─→ peer, conn ─→ engine (package server) → exchange
-//	            │                                │  ↑
-//	            └─ a known peer's datagram ──────┘  └─ pion/dtls: handshake, records
+//	            ├─ hello with a good cookie ─→ conn ─ Listener.Accept ─→ engine ─→ service
+//	            │                               │ ↑
+//	            └─ a known peer's datagram ─────┘ └─ pion/dtls: handshake, records
 //
 // Anybody can send a hello in anybody's name. So there is no state for one
 // before the cookie has come back from the address that it names, and what is
 // sent to that address is shorter than the hello was. Behind the cookie the
 // handshakes under way are limited in all, by source prefix, in time and in
-// bytes. A client that begins anew from the same port replaces its old session,
-// but only when it, too, has shown the cookie (RFC 6347, section 4.2.8).
+// bytes: one limit for all listeners of a [Transport]. A client that begins anew
+// from the same port replaces its old session, but only when it, too, has shown
+// the cookie (RFC 6347, section 4.2.8).
+//
+// Who has shown a cookie is a connection, and from then on the engine's: it
+// counts, numbers, logs and drains them with those of its other listeners. A
+// socket stays until the last of its connections is closed, so that each is
+// answered what it asked and told of the end.
 //
 // Only suites with authenticated encryption are agreed on, those with forward
 // secrecy before the others, in the server's order.

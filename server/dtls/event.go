@@ -59,7 +59,7 @@ func (cfg *Config) note(e Event) {
 	if cfg.Log == nil {
 		return
 	}
-	level := [...]logrus.Level{Error: logrus.ErrorLevel, Warning: logrus.WarnLevel, Info: logrus.InfoLevel, Datagram: logrus.DebugLevel}[e.Kind]
+	level := [...]logrus.Level{Error: logrus.WarnLevel, Warning: logrus.WarnLevel, Info: logrus.DebugLevel, Datagram: logrus.DebugLevel}[e.Kind]
 	if !cfg.Log.IsLevelEnabled(level) {
 		return
 	}
@@ -81,7 +81,7 @@ func (cfg *Config) wantsDatagrams() bool {
 }
 
 // NewPrinter gives a function for [Config] that prints events on w, a line
-// each and three for a datagram, and may be called by many goroutines. On a
+// each and up to three for a datagram, and may be called by many goroutines. On a
 // terminal the kinds have colours. What a peer sent is printed with its control
 // characters escaped.
 func NewPrinter(w io.Writer) func(Event) {
@@ -106,7 +106,10 @@ func newPrinter(w io.Writer, colour bool) func(Event) {
 	return func(e Event) {
 		line := e.Text
 		if e.Kind == Datagram {
-			line = fmt.Sprintf("\n\tciphertext: %x\n\ttext: %s", e.Ciphertext, strconv.Quote(e.Text))
+			line = "\n\ttext: " + strconv.Quote(e.Text)
+			if len(e.Ciphertext) > 0 {
+				line = fmt.Sprintf("\n\tciphertext: %x%s", e.Ciphertext, line)
+			}
 		}
 		if e.Peer.IsValid() {
 			line = fmt.Sprintf("%v: %s", e.Peer, line)

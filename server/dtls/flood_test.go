@@ -52,7 +52,7 @@ func TestSpoofedHellos(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines more", n-goroutines)
 	}
-	r := s.listening().router
+	r := s.current()
 	r.mu.Lock()
 	peers := len(r.peers)
 	r.mu.Unlock()
@@ -69,11 +69,7 @@ func TestSpoofedHellos(t *testing.T) {
 // BenchmarkRouteHello is what one spoofed hello costs, but for the system's
 // part.
 func BenchmarkRouteHello(b *testing.B) {
-	cfg, err := Config{Key: keyOf}.withDefaults()
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := newRouter(&cfg, newFakeSocket())
+	r := bareRouter(b)
 	hello := unhex(b, gnutlsHello)
 	from := netip.MustParseAddrPort("192.0.2.1:5684")
 	b.ReportAllocs()

@@ -235,16 +235,12 @@ func FuzzPeerDatagram(f *testing.F) {
 	f.Add(testHello(2, 1, nil), []byte{typeAlert, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40}, false)
 	f.Add(append(appendMessage(nil, version12, 3, 16, 2, []byte("key exchange")), 20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 1), []byte{22, 254, 253, 0, 1}, true)
 	f.Add([]byte{typeApplication, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0x20, 0}, []byte{}, true)
-	cfg, err := Config{Key: keyOf}.withDefaults()
-	if err != nil {
-		f.Fatal(err)
-	}
 	hello, err := readHello(testHello(1, 1, nil))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte, established bool) {
-		r := newRouter(&cfg, newFakeSocket())
+		r := bareRouter(t)
 		p := r.newPeer(netip.MustParseAddrPort("192.0.2.1:5684"), &hello, suites[0])
 		p.established.Store(established)
 		for range 40 {

@@ -197,7 +197,7 @@ func TestOpenSSLClientLosesOne(t *testing.T) {
 			r.mu.Lock()
 			r.lose = func(way, n int) bool { return way == lost[0] && n == lost[1] }
 			r.mu.Unlock()
-			p := run(t, "openssl", opensslArgs(r.front.LocalAddr(), "alice", testKey)...)
+			p := runProgram(t, "openssl", opensslArgs(r.front.LocalAddr(), "alice", testKey)...)
 			p.await("Cipher is")
 			p.send("hello")
 			es.await(t, Datagram, "hello\n")

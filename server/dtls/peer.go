@@ -253,7 +253,7 @@ func (p *peer) Close() error {
 }
 
 // LocalAddr is the socket's address.
-func (p *peer) LocalAddr() net.Addr { return p.router.Addr() }
+func (p *peer) LocalAddr() net.Addr { return p.router.sock.LocalAddr() }
 
 // SetDeadline sets the deadline of reading.
 func (p *peer) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }

@@ -3,8 +3,10 @@ package dtls
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,10 +25,6 @@ type socket interface {
 const (
 	maxDatagram = 65535
 
-	// acceptBacklog is how many peers can wait for a session, which takes no
-	// more than starting a goroutine.
-	acceptBacklog = 128
-
 	// A failed read can be the work of anybody, through the network's answers
 	// to what was sent. After so many in a row the router waits before it tries
 	// again, so that it does not take the processor from others.
@@ -35,43 +33,39 @@ const (
 	maxBackOff   = time.Second
 )
 
-// A router reads the socket and gives every datagram to its peer, or a hello
-// to the verifier. For the engine it is a listener, whose connections are peers
-// that have shown a cookie.
+// A router reads a listener's socket and gives every datagram to its peer, or a
+// hello to the verifier. It goes on until it is deaf, which means that new peers
+// are ignored, and the last connection is closed.
 type router struct {
-	cfg     *Config
-	sock    socket
-	now     func() time.Time
-	pending handshakes
-
-	accepted chan net.Conn
-	deaf     chan struct{} // closed when new peers are ignored
-	deafen   sync.Once
+	cfg      *Config
+	pending  *handshakes
+	sock     socket
+	accepted chan<- *conn  // the listener's
 	done     chan struct{} // closed when nothing is read any more
 
 	mu    sync.Mutex
-	peers map[netip.AddrPort]*peer
+	peers map[netip.AddrPort]*conn
+	open  int // connections that are not closed, those of peers that are forgotten included
+	deaf  bool
 
 	// Of the reading goroutine.
 	jar     *cookieJar
 	reply   []byte
-	refused map[int]*tally // by limit
+	refused map[string]*tally // by reason, which is one of ours
 	empty   tally
 	failed  tally
 }
 
-func newRouter(cfg *Config, sock socket) *router {
+func newRouter(l *Listener, sock socket) *router {
 	return &router{
-		cfg:      cfg,
+		cfg:      &l.transport.cfg,
+		pending:  &l.transport.pending,
 		sock:     sock,
-		now:      time.Now,
-		pending:  handshakes{max: cfg.MaxHandshakes, maxPerPrefix: cfg.MaxPerPrefix},
-		accepted: make(chan net.Conn, acceptBacklog),
-		deaf:     make(chan struct{}),
+		accepted: l.accepted,
 		done:     make(chan struct{}),
-		peers:    make(map[netip.AddrPort]*peer),
+		peers:    make(map[netip.AddrPort]*conn),
 		jar:      newCookieJar(time.Now()),
-		refused:  make(map[int]*tally),
+		refused:  make(map[string]*tally),
 	}
 }
 
@@ -108,69 +102,85 @@ func (r *router) route(datagram []byte, from netip.AddrPort) {
 		return
 	}
 	r.mu.Lock()
-	p := r.peers[from]
+	c, deaf := r.peers[from], r.deaf
 	r.mu.Unlock()
 	if isHello(datagram) {
-		r.hello(datagram, from, p)
-	} else if p != nil {
-		p.receive(datagram)
+		r.hello(datagram, from, c, deaf)
+	} else if c != nil {
+		c.receive(datagram)
 	}
 }
 
 const emptyDatagram = "0 byte datagram, could be a re-connect attempt?"
 
 // hello answers a hello without a good cookie by one and forgets it (RFC 6347,
-// section 4.2.1). With a good one it makes a peer, in place of p, if there is
-// one: a client that comes back from the same port (section 4.2.8).
-func (r *router) hello(datagram []byte, from netip.AddrPort, p *peer) {
+// section 4.2.1). With a good one it makes a connection, in place of old, if
+// there is one: a client that comes back from the same port (section 4.2.8).
+func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf bool) {
+	if deaf && old == nil {
+		return
+	}
 	h, err := readHello(datagram)
 	if err != nil {
 		return // whoever sent it, no answer is due to an address that anybody can write
 	}
-	now := r.now()
+	now := time.Now()
 	if !r.jar.valid(now, from, &h) {
-		if p == nil && r.isDeaf() {
-			return
-		}
 		r.reply = helloVerifyRequest(r.reply[:0], &h, r.jar.cookie(now, from, &h))
 		r.send(r.reply, from)
 		return
 	}
-	if p != nil && p.began(&h) {
-		p.retransmitted(&h)
+	if old != nil && old.began(&h) {
+		old.retransmitted(&h)
 		return
 	}
-	if r.isDeaf() {
+	if deaf {
 		return
 	}
 	chosen, description, why := negotiate(&h)
 	if chosen == nil {
-		r.cfg.note(Event{Kind: Error, Peer: from, Text: "handshake refused: " + why})
+		r.report(r.refusals(why), Error, from, "handshake refused: "+why)
 		r.send(plainAlert(h.recordSeq, byte(alert.Fatal), byte(description)), from)
 		return
 	}
 	if limit, ok := r.pending.begin(from.Addr()); !ok {
-		r.refuse(limit, from)
+		r.tooMany(limit, from)
 		return
 	}
 	c, err := r.newConn(from, &h, chosen)
 	if err != nil {
 		r.pending.end(from.Addr())
-		r.cfg.note(Event{Kind: Error, Peer: from, Text: err.Error()})
+		r.report(r.refusals("internal"), Error, from, err.Error())
 		return
 	}
-	if p != nil {
-		p.replace()
+	if !r.admit(c) {
+		_ = c.Close()
+		if !r.isDeaf() {
+			r.tooMany(acceptBacklog, from)
+		}
+		return
 	}
+	if old != nil {
+		old.replace()
+	}
+	r.cfg.note(Event{Kind: Info, Peer: from, Text: "verified: the peer answered from its address; handshake in progress"})
+}
+
+// admit gives a connection to the listener. It says whether there was room.
+func (r *router) admit(c *conn) bool {
 	r.mu.Lock()
-	r.peers[from] = c.peer
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.open++ // until it is closed, admitted or not
+	if r.deaf {
+		return false
+	}
+	c.evictLater()
 	select {
 	case r.accepted <- c:
-		r.cfg.note(Event{Kind: Info, Peer: from, Text: "verified: the peer answered from its address; handshake in progress"})
+		r.peers[c.addr] = c
+		return true
 	default:
-		_ = c.Close()
-		r.refuse(acceptBacklog, from)
+		return false
 	}
 }
 
@@ -193,14 +203,19 @@ func negotiate(h *clientHello) (*suite, alert.Description, string) {
 	return s, 0, ""
 }
 
-// refuse drops a hello for want of room. The client sends it again.
-func (r *router) refuse(limit int, from netip.AddrPort) {
-	t := r.refused[limit]
+// refusals is the tally of a reason.
+func (r *router) refusals(why string) *tally {
+	t := r.refused[why]
 	if t == nil {
 		t = new(tally)
-		r.refused[limit] = t
+		r.refused[why] = t
 	}
-	n := t.add(r.now())
+	return t
+}
+
+// tooMany drops a hello for want of room. The client sends it again.
+func (r *router) tooMany(limit int, from netip.AddrPort) {
+	n := r.refusals(fmt.Sprint("limit ", limit)).add(time.Now())
 	if n == 0 {
 		return
 	}
@@ -210,16 +225,22 @@ func (r *router) refuse(limit int, from netip.AddrPort) {
 	}
 }
 
-// warn reports an oddity, once a second at most for each tally.
-func (r *router) warn(t *tally, from netip.AddrPort, text string) {
-	n := t.add(r.now())
+// warn reports an oddity, as report does.
+func (r *router) warn(seen *tally, from netip.AddrPort, text string) {
+	r.report(seen, Warning, from, text)
+}
+
+// report tells of what anybody can cause any number of times, once a second at
+// most for each tally.
+func (r *router) report(seen *tally, kind Kind, from netip.AddrPort, text string) {
+	n := seen.add(time.Now())
 	if n == 0 {
 		return
 	}
 	if n > 1 {
 		text = fmt.Sprintf("%s (%d times)", text, n)
 	}
-	r.cfg.note(Event{Kind: Warning, Peer: from, Text: text})
+	r.cfg.note(Event{Kind: kind, Peer: from, Text: text})
 }
 
 // send writes a datagram. One that is lost here is as one lost on the way.
@@ -231,52 +252,60 @@ func (r *router) send(datagram []byte, to netip.AddrPort) {
 func (r *router) forget(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.peers[p.addr] == p {
+	if c := r.peers[p.addr]; c != nil && c.peer == p {
 		delete(r.peers, p.addr)
 	}
 }
 
+// release takes one connection off those that are open.
+func (r *router) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open--
+	r.closeUnused()
+}
+
+// deafen makes the router ignore new peers. Those that are known keep theirs.
+func (r *router) deafen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deaf = true
+	r.closeUnused()
+}
+
 func (r *router) isDeaf() bool {
-	select {
-	case <-r.deaf:
-		return true
-	default:
-		return false
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.deaf
+}
+
+// closeUnused closes the socket when there is nobody left to use it. r.mu is held.
+func (r *router) closeUnused() {
+	if r.deaf && r.open == 0 {
+		_ = r.sock.Close()
 	}
 }
 
-// Accept gives the next peer that has shown a cookie.
-func (r *router) Accept() (net.Conn, error) {
-	select {
-	case c := <-r.accepted:
-		return c, nil
-	case <-r.deaf:
-		return nil, net.ErrClosed
+// known gives the connections of the peers that are routed to.
+func (r *router) known() []*conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.peers))
+}
+
+// interrupt ends the reading of all connections.
+func (r *router) interrupt() {
+	for _, c := range r.known() {
+		c.leave()
 	}
 }
 
-// Close makes the router ignore new peers. Those that are known keep theirs.
-func (r *router) Close() error {
-	r.deafen.Do(func() { close(r.deaf) })
-	for {
-		select {
-		case c := <-r.accepted:
-			_ = c.Close()
-		default:
-			return nil
-		}
+// abandon closes all connections, and the socket whatever they do.
+func (r *router) abandon() {
+	for _, c := range r.known() {
+		_ = c.Close()
 	}
-}
-
-// Addr is the socket's address.
-func (r *router) Addr() net.Addr { return r.sock.LocalAddr() }
-
-// shut closes the socket and waits until nothing is read any more.
-func (r *router) shut() {
-	_ = r.Close()
 	_ = r.sock.Close()
-	<-r.done
-	_ = r.Close() // who came in between
 }
 
 // addrPort is a UDP address as the router has it.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/countersign-go/countersign/server"
 )
 
 func TestHandshakeTimeout(t *testing.T) {
@@ -50,7 +52,6 @@ func TestHandshakeLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.HandshakeTimeout = time.Minute
-			cfg.Grace = 10 * time.Millisecond
 			s, es := start(t, cfg)
 			for range 2 {
 				silentHello(t, newSocket(t), s.Addr())
@@ -88,7 +89,7 @@ func TestHandshakeLimits(t *testing.T) {
 
 // Who is one too many is told at once, and a place that gets free is free.
 func TestMaxConnections(t *testing.T) {
-	s, es := start(t, Config{MaxConnections: 1})
+	s, es := start(t, Config{}, withEngine(server.Config{MaxConnections: 1}))
 	c := dial(t, s.Addr())
 	call(t, c, "first")
 	if _, err := dialFrom(t, newSocket(t), s.Addr(), "alice", testKey); err == nil || !strings.Contains(err.Error(), "CloseNotify") {
@@ -147,7 +148,7 @@ func TestRefusesHellos(t *testing.T) {
 // The server's hello has the record number of the client's, above all that the
 // verifier used (RFC 6347, section 4.2.1), and is message 1.
 func TestServerHelloIsNumberedOn(t *testing.T) {
-	f, _, es := startFake(t, Config{Grace: time.Millisecond})
+	f, _, es := startFake(t, Config{})
 	from := netip.MustParseAddrPort("192.0.2.1:5684")
 	for seq := range uint64(5) {
 		f.in <- fakeDatagram{data: testHello(seq, 0, nil), from: from}

@@ -35,7 +35,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestReplyACK(t *testing.T) {
-	s, _ := start(t, Config{Reply: ACK})
+	s, _ := start(t, Config{}, withACK)
 	for range 2 {
 		c := dial(t, s.Addr())
 		want := fmt.Sprintf("to %v: ACK", c.LocalAddr())
@@ -51,7 +51,7 @@ func TestWrongKeyOrIdentity(t *testing.T) {
 		identity, key, why string
 	}{
 		{"alice", "fedcba9876543210", `identity "alice": the pre-shared key is wrong`},
-		{"mallory", string(testKey), `identity "mallory": the pre-shared key is wrong`},
+		{"mallory", string(testKey), `unknown identity "mallory"`},
 	} {
 		c, err := dialFrom(t, newSocket(t), s.Addr(), tt.identity, []byte(tt.key))
 		if err == nil {
@@ -64,7 +64,13 @@ func TestWrongKeyOrIdentity(t *testing.T) {
 		}
 		es.await(t, Error, tt.why)
 	}
-	es.await(t, Warning, `unknown identity "mallory"`)
+	// And one true thing of each to us.
+	all, _ := es.snapshot()
+	for _, e := range all {
+		if strings.Contains(e.Text, "mallory") && strings.Contains(e.Text, "is wrong") || e.Kind == Warning {
+			t.Errorf("told of %v %q, too", e.Kind, e.Text)
+		}
+	}
 	if got := call(t, dial(t, s.Addr()), "still here"); got != "still here" {
 		t.Errorf("got %q back", got)
 	}
@@ -77,7 +83,7 @@ func TestWeakKeys(t *testing.T) {
 	if _, err := dialFrom(t, newSocket(t), s.Addr(), "alice", weak); err == nil {
 		t.Error("a key of 6 bytes was accepted")
 	}
-	es.await(t, Warning, `the key of "alice" has 6 bytes, fewer than 16`)
+	es.await(t, Error, `the key of "alice" has 6 bytes, fewer than 16`)
 	s, _ = start(t, Config{Key: key, WeakKeys: true})
 	c, err := dialFrom(t, newSocket(t), s.Addr(), "alice", weak)
 	if err != nil {
@@ -147,7 +153,7 @@ func TestSamePortAgain(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	s, es := start(t, Config{IdleTimeout: 50 * time.Millisecond})
+	s, es := start(t, Config{}, withEngine(server.Config{IdleTimeout: 50 * time.Millisecond}))
 	c := dial(t, s.Addr())
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the peer was not told: %v", err)

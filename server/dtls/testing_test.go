@@ -9,9 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pion "github.com/pion/dtls/v3"
+	"github.com/pion/transport/v5/packetio"
+
+	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/server/echo"
 )
 
 // patience is how long a test waits for what has to come.
@@ -72,24 +77,95 @@ func (es *events) awaitCount(t testing.TB, nth int, kind Kind, words string) Eve
 	}
 }
 
-// start makes a server that listens on a free port of 127.0.0.1 and records
+// A testServer is an engine with one listener of a transport.
+type testServer struct {
+	*Listener
+	stop   context.CancelFunc
+	ended  chan struct{}
+	result error
+}
+
+// A setup is what a test server is made of.
+type setup struct {
+	Config
+	engine  server.Config
+	service server.Service
+	once    bool
+}
+
+func withACK(c *setup)  { c.service = echo.New(echo.Config{Ack: true}) }
+func withOnce(c *setup) { c.once = true }
+func withEngine(cfg server.Config) func(*setup) {
+	return func(c *setup) { c.engine = cfg }
+}
+
+// start makes a server that echoes on a free port of 127.0.0.1 and records
 // events. Its Key is keyOf, if the config has none.
-func start(t testing.TB, cfg Config) (*Server, *events) {
+func start(t testing.TB, cfg Config, more ...func(*setup)) (*testServer, *events) {
+	t.Helper()
+	l, c, es := setUp(t, cfg, more)
+	if err := l.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	return run(t, l, c), es
+}
+
+func setUp(t testing.TB, cfg Config, more []func(*setup)) (*Listener, setup, *events) {
 	t.Helper()
 	es := newEvents()
-	if cfg.Key == nil {
-		cfg.Key = keyOf
+	c := setup{Config: cfg, service: echo.New(echo.Config{})}
+	for _, change := range more {
+		change(&c)
 	}
-	cfg.Event = es.add
-	s, err := New(cfg)
+	if c.Key == nil {
+		c.Key = keyOf
+	}
+	c.Event = es.add
+	transport, err := New(c.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
+	return transport.newListener(), c, es
+}
+
+// run serves until the test ends, or Stop is called.
+func run(t testing.TB, l *Listener, c setup) *testServer {
+	t.Helper()
+	engine, err := server.New(c.engine)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s, es
+	s := &testServer{Listener: l, ended: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	serve := engine.Run
+	if c.once {
+		serve = engine.RunOnce
+	}
+	go func() {
+		defer close(s.ended)
+		s.result = serve(ctx, &server.Listener{Listener: l, Service: c.service})
+	}()
+	t.Cleanup(func() { _ = s.Stop() })
+	return s
+}
+
+// Stop stops the engine and gives what it returned.
+func (s *testServer) Stop() error {
+	s.stop()
+	return s.wait()
+}
+
+func (s *testServer) wait() error {
+	<-s.ended
+	return s.result
+}
+
+// current gives the router of a listener that listens.
+func (s *testServer) current() *router {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.router
 }
 
 // dialFrom makes a handshake from a socket of the test's, which it does not
@@ -164,7 +240,8 @@ type fakeSocket struct {
 	once   sync.Once
 
 	mu        sync.Mutex
-	sent      [][]byte // the last few
+	clients   map[netip.AddrPort]*packetio.Buffer // get what is sent to them
+	sent      [][]byte                            // the last few
 	sentBytes int
 	sentCount int
 }
@@ -188,9 +265,12 @@ func (f *fakeSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) 
 	}
 }
 
-func (f *fakeSocket) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+func (f *fakeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if c := f.clients[to]; c != nil {
+		_, _ = c.Write(b, nil)
+	}
 	f.sentBytes += len(b)
 	f.sentCount++
 	if f.sent = append(f.sent, slices.Clone(b)); len(f.sent) > 8 {
@@ -224,24 +304,72 @@ func (f *fakeSocket) Close() error {
 	return nil
 }
 
-// startFake makes a server on a socket of the test's making.
-func startFake(t testing.TB, cfg Config) (*fakeSocket, *Server, *events) {
-	t.Helper()
-	es := newEvents()
-	if cfg.Key == nil {
-		cfg.Key = keyOf
+// A fakeClient is a client's socket on the network of a fake one.
+type fakeClient struct {
+	net  *fakeSocket
+	addr netip.AddrPort
+	in   *packetio.Buffer
+}
+
+func (f *fakeSocket) client(addr string) *fakeClient {
+	c := &fakeClient{net: f, addr: netip.MustParseAddrPort(addr), in: packetio.NewBuffer()}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.clients == nil {
+		f.clients = make(map[netip.AddrPort]*packetio.Buffer)
 	}
-	cfg.Event = es.add
-	s, err := New(cfg)
+	f.clients[c.addr] = c.in
+	return c
+}
+
+func (c *fakeClient) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, _, err := c.in.Read(b, nil)
+	return n, c.net.LocalAddr(), err
+}
+
+func (c *fakeClient) WriteTo(b []byte, _ net.Addr) (int, error) {
+	select {
+	case c.net.in <- fakeDatagram{data: slices.Clone(b), from: c.addr}:
+		return len(b), nil
+	case <-c.net.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *fakeClient) Close() error                       { return c.in.Close() }
+func (c *fakeClient) LocalAddr() net.Addr                { return net.UDPAddrFromAddrPort(c.addr) }
+func (c *fakeClient) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
+func (c *fakeClient) SetReadDeadline(t time.Time) error  { return c.in.SetReadDeadline(t) }
+func (c *fakeClient) SetWriteDeadline(t time.Time) error { return nil }
+
+// silentHello sends a hello with a good cookie, and no more.
+func (f *fakeSocket) silentHello(t testing.TB, from netip.AddrPort) {
+	t.Helper()
+	f.in <- fakeDatagram{data: testHello(0, 0, nil), from: from}
+	synctest.Wait()
+	f.in <- fakeDatagram{data: testHello(1, 1, cookieIn(t, f.last())), from: from}
+	synctest.Wait()
+}
+
+// startFake makes a server on a socket of the test's making.
+func startFake(t testing.TB, cfg Config, more ...func(*setup)) (*fakeSocket, *testServer, *events) {
+	t.Helper()
+	l, c, es := setUp(t, cfg, more)
+	f := newFakeSocket()
+	if err := l.serve("fake", f); err != nil {
+		t.Fatal(err)
+	}
+	return f, run(t, l, c), es
+}
+
+// bareRouter is a router that nobody accepts from.
+func bareRouter(t testing.TB) *router {
+	t.Helper()
+	transport, err := New(Config{Key: keyOf})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFakeSocket()
-	if err := s.serve("fake", f); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return f, s, es
+	return newRouter(transport.newListener(), newFakeSocket())
 }
 
 // testHello is a hello as small devices send it, and the same with a cookie.

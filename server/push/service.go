@@ -118,8 +118,8 @@ func (v *Service) establish(ctx context.Context, s *server.Session, frames *toke
 		return nil, errors.New("connection closed before anything was sent")
 	case err != nil:
 		return nil, fmt.Errorf("receiving the first frame: %w", err)
-	case first.Flags != token.NOOP|token.ContextNext:
-		return nil, fmt.Errorf("expected a frame with %v first, got one with %v", token.NOOP|token.ContextNext, first.Flags)
+	case first.Flags != token.Greeting:
+		return nil, fmt.Errorf("expected a frame with %v first, got one with %v", token.Greeting, first.Flags)
 	}
 	sec, err := gss.Accept(ctx, frames, v.cfg.Acceptor, contexts.Bindings(s))
 	if err != nil {
@@ -147,10 +147,11 @@ func (v *Service) newMember(ctx context.Context, s *server.Session, frames *toke
 		wire: pushwire.NewConn(frames, sec, v.memory),
 	}
 	m.writing, m.held = true, true // until it has arrived
+	var lerr error
 	if v.cfg.LocalName != nil {
-		m.local, _ = v.cfg.LocalName(info.Initiator) // who stands for no local user is a principal alone
+		m.local, lerr = v.cfg.LocalName(info.Initiator)
 	}
-	contexts.Log(s, info, m.local)
+	contexts.Log(s, info, m.local, lerr) // who stands for no local user is a principal alone
 	switch {
 	case m.principal == "":
 		return nil, errors.New("context refused: the client has no name")

@@ -65,8 +65,8 @@ func (x *exchange) show(info gss.Info) {
 	if x.cfg.LocalName != nil {
 		local, lerr = x.cfg.LocalName(info.Initiator)
 	}
-	x.out.established(info, local, lerr, x.cfg.Verbose)
-	contexts.Log(x.session, info, local)
+	x.out.established(info, local, x.cfg.Verbose)
+	contexts.Log(x.session, info, local, lerr)
 }
 
 // fail prints and notes the status of a GSS-API call that failed.

@@ -47,7 +47,7 @@ func (x *exchange) established() {
 
 func (x *exchange) serveV2(ctx context.Context, greeting token.Flags) error {
 	switch greeting {
-	case token.NOOP | token.ContextNext:
+	case token.Greeting:
 		if err := x.establish(ctx, nil); err != nil {
 			return err
 		}

@@ -163,7 +163,6 @@ func (s *site) dial(t testing.TB) *client {
 func (s *site) establish(t testing.TB, flags gss.Flags) *client {
 	t.Helper()
 	c := s.dial(t)
-	c.write(t, greeting)
 	var err error
 	c.sec, err = gss.Initiate(t.Context(), c.tok, s.alice, gss.Request{Target: gss.HostService("host@localhost"), Flags: flags})
 	if err != nil {

@@ -113,7 +113,10 @@ var shownFlags = []struct {
 	{gss.Integrity, " "},
 }
 
-func (p *printer) established(info gss.Info, local string, lerr error, verbose bool) {
+// established prints whose context it is. Without a local name nothing is said of
+// one, as MIT's says nothing: gss_localname is then "unavailable" to it, whether no
+// rule maps the client or a rule is broken.
+func (p *printer) established(info gss.Info, local string, verbose bool) {
 	if p == nil {
 		return
 	}
@@ -130,10 +133,7 @@ func (p *printer) established(info gss.Info, local string, lerr error, verbose b
 		fmt.Fprintf(&p.w, "Accepted connection using mechanism OID %s.\n", info.Mechanism.Braces())
 		p.attributes(info.Attributes)
 	}
-	switch {
-	case lerr != nil && !errors.Is(lerr, gss.ErrUnavailable):
-		p.statusLines("gss_localname", lerr)
-	case local != "":
+	if local != "" {
 		fmt.Fprintf(&p.w, "localname: %s\n", visible(local))
 	}
 	fmt.Fprintf(&p.w, "Accepted connection: \"%s\"\n", visible(info.Initiator.String()))

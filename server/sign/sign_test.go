@@ -362,22 +362,37 @@ NOOP token
 	}
 }
 
+// The local name is printed where there is one. Why there is none only the log
+// says.
 func TestLocalNames(t *testing.T) {
 	for name, tt := range map[string]struct {
 		local string
 		err   error
 		want  string
+		log   string
 	}{
-		"mapped":      {"alice", nil, "localname: alice\n"},
-		"hostile":     {"a\nlocalname: root\x1b[m", nil, "localname: a\\nlocalname: root\\x1b[m\n"},
-		"unavailable": {"", &gss.Error{Major: gss.ErrUnavailable}, ""},
-		"not mapped": {"", errors.New("No translation available for requested principal"),
-			"GSS-API error gss_localname: Unspecified GSS failure.  Minor code may provide more information\nGSS-API error gss_localname: No translation available for requested principal\n"},
+		"mapped":      {local: "alice", want: "localname: alice\n", log: " localname=alice "},
+		"hostile":     {local: "a\nlocalname: root\x1b[m", want: "localname: a\\nlocalname: root\\x1b[m\n", log: ` localname="a\nlocalname: root\x1b[m" `},
+		"unavailable": {err: &gss.Error{Major: gss.ErrUnavailable}},
+		"not mapped":  {err: errors.New("No translation available for requested principal"), log: ` localname_error="No translation available for requested principal" `},
 	} {
-		cfg := sign.Config{Acceptor: new(fake), LocalName: func(gss.Name) (string, error) { return tt.local, tt.err }}
-		_, printed, err := talk(t, cfg, slices.Concat(begin, end))
-		if want := tt.want + accepted + "NOOP token\n"; printed != want || err != nil {
-			t.Errorf("%s: printed\n%swant\n%s%v", name, printed, want, err)
+		var out, logged bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&logged)
+		svc, err := sign.New(sign.Config{Acceptor: new(fake), Output: &out, LocalName: func(gss.Name) (string, error) { return tt.local, tt.err }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv, err := server.New(server.Config{Service: svc, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = srv.ServeConn(t.Context(), &stream{in: bytes.NewReader(slices.Concat(begin, end))})
+		if want := tt.want + accepted + "NOOP token\n"; out.String() != want || err != nil {
+			t.Errorf("%s: printed\n%swant\n%s%v", name, &out, want, err)
+		}
+		if got := logged.String(); !strings.Contains(got, tt.log) || tt.log == "" && strings.Contains(got, "localname") {
+			t.Errorf("%s: logged %s", name, got)
 		}
 	}
 }

@@ -102,11 +102,10 @@ func (c Config) Validate() error {
 // complete gives the config with its defaults, or says what is wrong with it. It
 // looks at no file.
 func (c Config) complete() (Config, error) {
+	if err := c.checkSources(); err != nil {
+		return c, err
+	}
 	switch {
-	case c.PKCS12File != "" && (c.CertFile != "" || c.KeyFile != ""):
-		return c, hinted("give either a PKCS#12 file or PEM files", "two sources of the TLS key at once: %s and %s", c.PKCS12File, c.CertFile+c.KeyFile)
-	case c.PKCS12File == "" && c.CertFile == "":
-		return c, hinted("give both in PEM files, or in one PKCS#12 file", "TLS needs a certificate and its key")
 	case c.ClientCert < None || c.ClientCert > Require:
 		return c, fmt.Errorf("unknown mode of client certificates: %v", c.ClientCert)
 	case c.ClientCert != None && c.ClientCAFile == "":
@@ -121,11 +120,14 @@ func (c Config) complete() (Config, error) {
 		return c, hinted("TLS 1.2 is the least", "%s is refused: it is broken", tls.VersionName(c.MinVersion))
 	}
 	if len(c.CipherSuites) > 0 && c.MinVersion == tls.VersionTLS13 {
-		return c, errors.New("cipher suites can be chosen for TLS 1.2 only, which is not allowed here")
+		return c, hinted("allow TLS 1.2 as well, or leave the cipher suites out: TLS 1.3 has no bad ones", "cipher suites can be chosen for TLS 1.2 only, which is not allowed here")
 	}
 	for _, id := range c.CipherSuites {
-		if !slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.ID == id }) {
-			return c, fmt.Errorf("cipher suite %s is refused: it is broken or unknown", tls.CipherSuiteName(id))
+		good := func(s *tls.CipherSuite) bool {
+			return s.ID == id && slices.Contains(s.SupportedVersions, tls.VersionTLS12)
+		}
+		if !slices.ContainsFunc(tls.CipherSuites(), good) {
+			return c, fmt.Errorf("cipher suite %s is refused: it is broken, unknown or not one of TLS 1.2", tls.CipherSuiteName(id))
 		}
 	}
 	c.CRLFiles = slices.Clone(c.CRLFiles)
@@ -137,6 +139,20 @@ func (c Config) complete() (Config, error) {
 		c.Trace = func(Event) {}
 	}
 	return c, nil
+}
+
+// checkSources says what is wrong with the choice of files for certificate and
+// key.
+func (c *Config) checkSources() error {
+	switch {
+	case c.PKCS12File != "" && (c.CertFile != "" || c.KeyFile != ""):
+		pem := []string{c.CertFile, c.KeyFile}
+		pem = slices.DeleteFunc(pem, func(path string) bool { return path == "" })
+		return hinted("give either a PKCS#12 file or PEM files", "two sources of the TLS key at once: %s and %s", c.PKCS12File, strings.Join(slices.Compact(pem), ", "))
+	case c.PKCS12File == "" && c.CertFile == "":
+		return hinted("give both in PEM files, or in one PKCS#12 file", "TLS needs a certificate and its key")
+	}
+	return nil
 }
 
 // ParseVersion reads the name of the least TLS version to allow: "1.2" or

@@ -3,6 +3,7 @@ package tlspolicy_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -28,7 +29,9 @@ func TestRefusedAtStart(t *testing.T) {
 		want string
 	}{
 		{"nothing", tlspolicy.Config{}, "TLS needs a certificate and its key"},
-		{"PEM and PKCS#12", good(func(c *tlspolicy.Config) { c.PKCS12File = p.Path("server.p12") }), "two sources of the TLS key at once"},
+		{"PEM and PKCS#12", good(func(c *tlspolicy.Config) { c.PKCS12File = "p12" }), "two sources of the TLS key at once: p12 and " + p.Path("server.crt") + ", " + p.Path("server.key")},
+		{"PEM in one file and PKCS#12", tlspolicy.Config{PKCS12File: "p12", CertFile: "both", KeyFile: "both"}, "two sources of the TLS key at once: p12 and both"},
+		{"a key file and PKCS#12", tlspolicy.Config{PKCS12File: "p12", KeyFile: "key"}, "two sources of the TLS key at once: p12 and key"},
 		{"a key beside the certificate and another file", good(func(c *tlspolicy.Config) { c.CertFile = p.Path("both.pem") }), "two sources of the TLS key at once"},
 		{"a key that does not fit", good(func(c *tlspolicy.Config) { c.KeyFile = p.Path("alice.key") }), "alice.key does not fit the certificate of CN=localhost"},
 		{"two keys", good(func(c *tlspolicy.Config) { c.KeyFile = p.Path("keys.pem") }), "there are 2 private keys"},
@@ -43,6 +46,7 @@ func TestRefusedAtStart(t *testing.T) {
 		{"SSL 3", good(func(c *tlspolicy.Config) { c.MinVersion = 0x300 }), "SSLv3 is refused"},
 		{"TLS 1.1", good(func(c *tlspolicy.Config) { c.MinVersion = tls.VersionTLS11 }), "TLS 1.1 is refused"},
 		{"RC4", good(func(c *tlspolicy.Config) { c.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA} }), "TLS_ECDHE_RSA_WITH_RC4_128_SHA is refused"},
+		{"a suite of 1.3", good(func(c *tlspolicy.Config) { c.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256} }), "TLS_AES_128_GCM_SHA256 is refused"},
 		{"suites for 1.3", good(func(c *tlspolicy.Config) {
 			c.MinVersion, c.CipherSuites = tls.VersionTLS13, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 		}), "for TLS 1.2 only"},
@@ -56,6 +60,74 @@ func TestRefusedAtStart(t *testing.T) {
 		if _, err := tlspolicy.New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want an error with %q", tt.name, err, tt.want)
 		}
+	}
+}
+
+// Files that are missing, or have nothing in them, are named, with what can be
+// done where that is known.
+func TestUselessFiles(t *testing.T) {
+	p := newPKI(t)
+	for name, content := range map[string]string{"empty": "", "blank": " \r\n\t\n", "no-passphrase": "\r\nsecret\n"} {
+		if err := os.WriteFile(p.Path(name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := func(change func(*tlspolicy.Config, string)) func(string) tlspolicy.Config {
+		return func(path string) tlspolicy.Config {
+			cfg := config(p, tlspolicy.Verify)
+			change(&cfg, path)
+			return cfg
+		}
+	}
+	const useless = ": the file is empty"
+	const blank = ": the file has nothing but white space in it"
+	const missing = "no such file or directory"
+	for name, of := range map[string]func(path string) tlspolicy.Config{
+		"certificate": good(func(c *tlspolicy.Config, path string) { c.CertFile = path }),
+		"key":         good(func(c *tlspolicy.Config, path string) { c.KeyFile = path }),
+		"PKCS#12":     func(path string) tlspolicy.Config { return tlspolicy.Config{PKCS12File: path} },
+		"CA":          good(func(c *tlspolicy.Config, path string) { c.ClientCAFile = path }),
+		"CRL":         good(func(c *tlspolicy.Config, path string) { c.CRLFiles = append(c.CRLFiles, path) }),
+	} {
+		for path, want := range map[string][2]string{
+			p.Path("empty"):       {p.Path("empty") + useless},
+			p.Path("blank"):       {p.Path("blank") + blank},
+			p.Path("missing"):     {missing, "check the path"},
+			"nowhere/in/the/tree": {missing, "it begins at the directory that the program was started in"},
+			p.Path("."):           {"is a directory"},
+		} {
+			_, err := tlspolicy.New(of(path))
+			if err == nil || !strings.Contains(err.Error(), want[0]) || !strings.Contains(hint(err), want[1]) {
+				t.Errorf("%s in %s: %v (%s), want %q", name, path, err, hint(err), want)
+			}
+		}
+	}
+	for path, want := range map[string]string{"empty": "is empty", "no-passphrase": "the first line, which is the passphrase, is empty", "missing": missing} {
+		_, err := tlspolicy.New(tlspolicy.Config{PKCS12File: p.Path("server.p12"), PassphraseFile: p.Path(path)})
+		if err == nil || !strings.Contains(err.Error(), want) || hint(err) == "" {
+			t.Errorf("passphrase in %s: %v (%s), want an error with %q", path, err, hint(err), want)
+		}
+	}
+}
+
+func hint(err error) string {
+	if e, ok := errors.AsType[*tlspolicy.Error](err); ok {
+		return e.Hint
+	}
+	return ""
+}
+
+// What cannot be had together says what to do about it.
+func TestHints(t *testing.T) {
+	p := newPKI(t)
+	cfg := config(p, tlspolicy.None)
+	cfg.MinVersion, cfg.CipherSuites = 0, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+	if err := cfg.Validate(); !strings.Contains(hint(err), "allow TLS 1.2 as well") {
+		t.Errorf("suites for 1.3: %v (%s)", err, hint(err))
+	}
+	cfg = tlspolicy.Config{CertFile: "cert", PKCS12File: "p12"}
+	if _, err := tlspolicy.ReadIdentity(cfg); !strings.Contains(hint(err), "either a PKCS#12 file or PEM files") {
+		t.Errorf("two sources: %v (%s)", err, hint(err))
 	}
 }
 
@@ -159,18 +231,18 @@ func TestKeyForms(t *testing.T) {
 			cfg.PassphraseFile = p.Path(tt.passphrase)
 		}
 		_, err := tlspolicy.New(cfg)
+		id, alone := tlspolicy.ReadIdentity(cfg)
+		if fmt.Sprint(alone) != fmt.Sprint(err) || (id == nil) != (err != nil) {
+			t.Errorf("%s %s: %v, read alone: %v", tt.cert, tt.key, err, alone)
+		}
 		if tt.want == "" {
 			if err != nil {
 				t.Errorf("%s %s: %v", tt.cert, tt.key, err)
 			}
 			continue
 		}
-		hint := ""
-		if e, ok := errors.AsType[*tlspolicy.Error](err); ok {
-			hint = e.Hint
-		}
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(hint, tt.hint) {
-			t.Errorf("%s %s %s: %v (%s), want an error with %q", tt.cert, tt.key, tt.passphrase, err, hint, tt.want)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(hint(err), tt.hint) {
+			t.Errorf("%s %s %s: %v (%s), want an error with %q", tt.cert, tt.key, tt.passphrase, err, hint(err), tt.want)
 		}
 	}
 }

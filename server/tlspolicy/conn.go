@@ -19,9 +19,11 @@ import (
 
 // A connection that is refused is closed in two steps, so that a reset does not
 // destroy what the peer was told last: the sending side at once, the rest when
-// the peer has closed, has sent this much more, or this time is over.
+// the peer has closed, has sent this much more, or this time is over. The buffers
+// on the way of a peer that sends before it reads hold less than that: Linux lets
+// those of a connection grow to 4 MiB for sending and 6 MiB for receiving.
 const (
-	lingerBytes = 64 << 10
+	lingerBytes = 16 << 20
 	lingerTime  = time.Second
 )
 
@@ -40,6 +42,7 @@ type Conn struct {
 	done    atomic.Bool
 	err     error // the handshake's, once it is done
 	leaf    *x509.Certificate
+	judged  bool // a verdict was reached
 	verdict Verdict
 }
 
@@ -49,7 +52,8 @@ func (c *Conn) Handshake() error { return c.HandshakeContext(context.Background(
 // HandshakeContext does the handshake, if it is not done yet, until ctx ends or
 // the connection's deadline passes. A client that is refused for its
 // certificate gives a [*RefusedError], after it was told: under [Require] by an
-// alert, under [Verify] by a line of text, for which it is given up to a second.
+// alert, under [Verify] by a line of text. Up to a second is taken to send that,
+// and up to another for the client to read it, whatever the deadline was.
 // After an error the connection is of no more use; later calls return it again.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if c.done.Load() {
@@ -70,7 +74,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 	err := c.tls.HandshakeContext(ctx)
 	if err != nil && c.mode == Require && strings.Contains(err.Error(), "didn't provide a certificate") {
 		// crypto/tls, which has an alert for this case and no error type
-		c.verdict = Verdict{State: NoCertificate, Err: errNoCertificate}
+		c.judged, c.verdict = true, Verdict{State: NoCertificate, Err: errNoCertificate}
 		err = &RefusedError{c.verdict}
 	}
 	if err != nil {
@@ -99,11 +103,12 @@ func (c *Conn) handshake(ctx context.Context) error {
 	return nil
 }
 
-// interrupted reports whether there is nobody to be told about the error.
+// interrupted reports whether there is nobody to be told about the error. An
+// alert is a "local error" to crypto/tls where it was sent, a "remote error" where
+// it came.
 func interrupted(err error) bool {
-	_, network := errors.AsType[*net.OpError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return network || alert || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) ||
+	op, network := errors.AsType[*net.OpError](err)
+	return network && op.Op != "local error" || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
@@ -124,7 +129,7 @@ func (c *Conn) verify(state tls.ConnectionState) error {
 	if c.mode == None {
 		return nil
 	}
-	c.verdict = c.policy.judge(state.PeerCertificates, c.step)
+	c.judged, c.verdict = true, c.policy.judge(state.PeerCertificates, c.step)
 	if c.mode == Require && c.verdict.State != Valid {
 		return &RefusedError{c.verdict}
 	}
@@ -132,7 +137,10 @@ func (c *Conn) verify(state tls.ConnectionState) error {
 }
 
 func (c *Conn) step(what, detail string, err error) {
-	c.policy.cfg.Trace(Event{Remote: c.raw.RemoteAddr(), Step: what, Detail: detail, Err: err})
+	if err != nil {
+		err = clippedError{err}
+	}
+	c.policy.cfg.Trace(Event{Remote: c.raw.RemoteAddr(), Step: what, Detail: clip(detail), Err: err})
 }
 
 func (c *Conn) hello(h *tls.ClientHelloInfo) {
@@ -143,8 +151,9 @@ func (c *Conn) hello(h *tls.ClientHelloInfo) {
 	c.step("client hello", fmt.Sprintf("for %q, %s, %d cipher suites", h.ServerName, strings.Join(versions, " "), len(h.CipherSuites)), nil)
 }
 
-// Verdict is what was found of the client's certificate; before the handshake
-// is done, the zero Verdict.
+// Verdict is what was found of the client's certificate: the zero Verdict, whose
+// Err is nil, if none was asked for, before the handshake is done, and after one
+// that failed before the certificate's turn came.
 func (c *Conn) Verdict() Verdict {
 	if !c.done.Load() {
 		return Verdict{}
@@ -176,7 +185,8 @@ func (c *Conn) Bindings() *gss.ChannelBindings {
 	return exporter
 }
 
-// LogFields say who is at the other end and how it is encrypted, for a log.
+// LogFields say who is at the other end and how it is encrypted, for a log. Of
+// long names they have the beginning.
 func (c *Conn) LogFields() map[string]any {
 	fields := make(map[string]any)
 	if !c.done.Load() {
@@ -189,18 +199,18 @@ func (c *Conn) LogFields() map[string]any {
 			fields["resumed"] = true
 		}
 	}
-	if c.mode == None {
+	if !c.judged {
 		return fields
 	}
 	v := c.verdict
 	fields["client_cert"] = v.State.String()
 	if v.Certificate != nil {
-		fields["cert_serial"] = v.Serial()
-		fields["cert_subject"] = v.Certificate.Subject.String()
-		fields["cert_issuer"] = v.Certificate.Issuer.String()
+		fields["cert_serial"] = clip(v.Serial())
+		fields["cert_subject"] = clip(v.Certificate.Subject.String())
+		fields["cert_issuer"] = clip(v.Certificate.Issuer.String())
 	}
 	if v.Err != nil && v.Certificate != nil {
-		fields["cert_error"] = v.Err.Error()
+		fields["cert_error"] = clip(v.Err.Error())
 	}
 	return fields
 }

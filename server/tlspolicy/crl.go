@@ -2,6 +2,7 @@ package tlspolicy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -24,8 +25,14 @@ type crl struct {
 	list    *x509.RevocationList
 	revoked map[string]*x509.RevocationListEntry // by serial number, as bytes
 
-	signers sync.Map // raw issuer certificate to whether it signed the list
+	mu      sync.Mutex
+	signers map[string]bool // raw issuer certificate to whether it signed the list
 }
+
+// maxSigners is how many issuer certificates are remembered with a list. One CA
+// has a few of its name and key; clients of a CA that issues CAs could come with
+// any number.
+const maxSigners = 32
 
 // crls are those in force. A list counts for the certificates that its issuer
 // issued and for no others: serial numbers mean nothing beyond their issuer.
@@ -52,14 +59,33 @@ func crlSource(paths []string, cas func() []*x509.Certificate, now func() time.T
 			}
 		}
 		for _, lists := range all.byIssuer { // the newest first
-			slices.SortStableFunc(lists, func(a, b *crl) int { return b.list.ThisUpdate.Compare(a.list.ThisUpdate) })
+			slices.SortStableFunc(lists, func(a, b *crl) int {
+				return cmp.Or(b.list.ThisUpdate.Compare(a.list.ThisUpdate), compareNumbers(b.list.Number, a.list.Number))
+			})
 		}
 		return all, nil
 	}}
 }
 
+// compareNumbers compares the numbers of CRLs (RFC 5280, section 5.2.3); nil, for
+// none, is the least.
+func compareNumbers(a, b *big.Int) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return a.Cmp(b)
+}
+
 // parseCRLs reads a file that holds one list in DER or any number in PEM.
 func parseCRLs(path string, content []byte) ([]*crl, error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, err
+	}
 	var ders [][]byte
 	if bytes.Contains(content, []byte("-----BEGIN")) {
 		for {
@@ -76,7 +102,7 @@ func parseCRLs(path string, content []byte) ([]*crl, error) {
 		ders = append(ders, content)
 	}
 	if len(ders) == 0 {
-		return nil, fmt.Errorf("%s: there is no CRL in it", path)
+		return nil, hinted(`in PEM form it begins with "-----BEGIN X509 CRL-----"`, "%s: there is no CRL in it", path)
 	}
 	lists := make([]*crl, len(ders))
 	for i, der := range ders {
@@ -113,7 +139,7 @@ func parseCRL(der []byte) (*crl, error) {
 	if list.NextUpdate.IsZero() {
 		return nil, fmt.Errorf("a CRL of %s without a next update, which RFC 5280 requires", list.Issuer)
 	}
-	c := &crl{list: list, revoked: make(map[string]*x509.RevocationListEntry, len(list.RevokedCertificateEntries))}
+	c := &crl{list: list, signers: make(map[string]bool), revoked: make(map[string]*x509.RevocationListEntry, len(list.RevokedCertificateEntries))}
 	for i := range list.RevokedCertificateEntries {
 		entry := &list.RevokedCertificateEntries[i]
 		for _, ext := range entry.Extensions {
@@ -144,18 +170,25 @@ func (c *crl) check(cas []*x509.Certificate, now time.Time) error {
 	}
 	named := slices.DeleteFunc(slices.Clone(cas), func(ca *x509.Certificate) bool { return !bytes.Equal(ca.RawSubject, c.list.RawIssuer) })
 	if len(named) > 0 && !slices.ContainsFunc(named, c.signedBy) {
-		return hinted("get the list from the CA again", "%s: the CRL has the name of %s, but not its signature", c.path, c.list.Issuer)
+		return hinted("get the list from the CA again", "%s: the CRL has the name of %s, but not its signature: %w", c.path, c.list.Issuer, c.list.CheckSignatureFrom(named[0]))
 	}
 	return nil
 }
 
 // signedBy reports whether the certificate's key signed the list and may.
 func (c *crl) signedBy(issuer *x509.Certificate) bool {
-	if known, ok := c.signers.Load(string(issuer.Raw)); ok {
-		return known.(bool)
+	c.mu.Lock()
+	signed, known := c.signers[string(issuer.Raw)]
+	c.mu.Unlock()
+	if known {
+		return signed
 	}
-	signed := c.list.CheckSignatureFrom(issuer) == nil
-	c.signers.Store(string(issuer.Raw), signed)
+	signed = c.list.CheckSignatureFrom(issuer) == nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.signers) < maxSigners {
+		c.signers[string(issuer.Raw)] = signed
+	}
 	return signed
 }
 
@@ -184,6 +217,14 @@ var (
 	errStale = errors.New("stale")
 )
 
+// fresh says so where the list's next update is overdue.
+func (c *crl) fresh(now time.Time) error {
+	if !now.After(c.list.NextUpdate) {
+		return nil
+	}
+	return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is %w: its next update was due %s", c.list.Issuer, errStale, c.list.NextUpdate.UTC().Format(time.RFC3339))
+}
+
 // status looks for a certificate in the newest list of its issuer: nil if that
 // vouches for it, a [*RevokedError] if it has it, whatever the list's age.
 func (l *crls) status(cert, issuer *x509.Certificate, now time.Time, stale StalePolicy) error {
@@ -194,10 +235,10 @@ func (l *crls) status(cert, issuer *x509.Certificate, now time.Time, stale Stale
 		if entry := c.revoked[serialKey(cert.SerialNumber)]; entry != nil {
 			return &RevokedError{Certificate: cert, At: entry.RevocationTime, Reason: entry.ReasonCode}
 		}
-		if now.After(c.list.NextUpdate) && stale == StaleRefuse {
-			return hinted("get the CA's new list, or allow stale ones", "the CRL of %s is %w: its next update was due %s", issuer.Subject, errStale, c.list.NextUpdate.UTC().Format(time.RFC3339))
+		if stale == StaleAllow {
+			return nil
 		}
-		return nil
+		return c.fresh(now)
 	}
 	return errNoCRL
 }

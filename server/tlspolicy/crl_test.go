@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -55,6 +56,16 @@ func TestCRLs(t *testing.T) {
 			},
 		},
 		{
+			name: "two lists of one time", files: []string{"first.crl", "ca.crl", "second.crl"}, alice: "served", bob: "ClientCertInvalid: nothing vouches",
+			write: func(p *pki.PKI) error {
+				now := time.Now().Add(-time.Minute)
+				return errors.Join(
+					p.WriteCRL("first.crl", "ca", pki.List{Number: 7, ThisUpdate: now, Serials: []int64{pki.AliceSerial}}),
+					p.WriteCRL("second.crl", "ca", pki.List{Number: 8, ThisUpdate: now}),
+				)
+			},
+		},
+		{
 			name: "stale, refused", files: []string{"stale.crl"}, alice: "ClientCertInvalid: nothing vouches", bob: "ClientCertInvalid: nothing vouches",
 			write: func(p *pki.PKI) error {
 				return p.WriteCRL("stale.crl", "ca", pki.List{NextUpdate: time.Now().Add(-time.Minute)})
@@ -89,7 +100,17 @@ func TestCRLs(t *testing.T) {
 			for _, f := range tt.files {
 				cfg.CRLFiles = append(cfg.CRLFiles, p.Path(f))
 			}
+			var warned []tlspolicy.Event
+			cfg.Trace = func(ev tlspolicy.Event) {
+				if ev.Remote == nil {
+					warned = append(warned, ev)
+				}
+			}
 			site := newSite(t, newPolicy(t, cfg))
+			if stale := strings.HasPrefix(tt.name, "stale"); len(warned) > 0 != stale ||
+				stale && (!strings.HasSuffix(warned[0].Detail, "stale.crl") || !strings.Contains(warned[0].Err.Error(), "its next update was due")) {
+				t.Errorf("reported at the start: %v", warned)
+			}
 			for name, want := range map[string]string{"alice": tt.alice, "bob": tt.bob} {
 				said, _, err := site.visit(t, p, name, &tls.Config{})
 				<-site.ended
@@ -182,7 +203,7 @@ func TestCRLRefused(t *testing.T) {
 	}
 	p := newPKI(t)
 	cfg := config(p, tlspolicy.Verify)
-	for content, want := range map[string]string{"": "not a CRL", "garbage": "not a CRL", "-----BEGIN nothing": "there is no CRL"} {
+	for content, want := range map[string]string{"": "the file is empty", "garbage": "not a CRL", "-----BEGIN nothing": "there is no CRL"} {
 		if err := os.WriteFile(p.Path("ca.crl"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

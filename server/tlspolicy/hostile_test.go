@@ -2,13 +2,19 @@ package tlspolicy_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,14 +71,91 @@ func TestHostilePeers(t *testing.T) {
 		if bytes.Contains(answer, []byte("served")) {
 			t.Errorf("%s: answered %q", name, answer)
 		}
-		if end := <-site.ended; end.err == nil || !strings.HasPrefix(end.err.Error(), "TLS handshake: ") {
+		end := <-site.ended
+		if end.err == nil || !strings.HasPrefix(end.err.Error(), "TLS handshake: ") {
 			t.Errorf("%s: the server's error: %v", name, end.err)
+		}
+		if len(end.fields) > 0 || end.verdict != (tlspolicy.Verdict{}) { // nobody got as far as a certificate
+			t.Errorf("%s: log fields %v, verdict %+v", name, end.fields, end.verdict)
 		}
 	}
 	if said, _, err := site.visit(t, p, "alice", &tls.Config{}); said != "served\n" {
 		t.Errorf("afterwards: %q, %v", said, err)
 	}
 	<-site.ended
+}
+
+// A client that sends all it has before it reads is told all the same.
+func TestToldWhileSending(t *testing.T) {
+	p := newPKI(t)
+	site := newSite(t, newPolicy(t, config(p, tlspolicy.Verify)))
+	conn, err := tls.Dial("tcp", site.listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	for range 8 {
+		if _, err := conn.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatalf("sending: %v", err)
+		}
+	}
+	said, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(said), "NoClientCertExists: ") {
+		t.Errorf("said %q, %v", said, err)
+	}
+	conn.Close()
+	if end := <-site.ended; end.verdict.State != tlspolicy.NoCertificate || end.verdict.Err == nil {
+		t.Errorf("verdict %+v", end.verdict)
+	}
+}
+
+// Names as long as a handshake has room for reach no log whole.
+func TestLongNames(t *testing.T) {
+	p := newPKI(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: strings.Repeat("long ", 10000)}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, long, long, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var longest, steps int
+	cfg := config(p, tlspolicy.Report)
+	cfg.Trace = func(ev tlspolicy.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		steps++
+		longest = max(longest, len(ev.Step)+len(ev.Detail)+len(fmt.Sprint(ev.Err)))
+	}
+	site := newSite(t, newPolicy(t, cfg))
+	conn, err := tls.Dial("tcp", site.listener.Addr().String(), &tls.Config{
+		InsecureSkipVerify: true, ServerName: strings.Repeat("long.", 10000) + "example",
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	end := <-site.ended
+	if end.verdict.State != tlspolicy.Untrusted || end.fields["cert_subject"] == nil {
+		t.Errorf("verdict %+v, log fields %v", end.verdict, end.fields)
+	}
+	for name, value := range end.fields {
+		if text, ok := value.(string); ok && len(text) > 2<<10 {
+			t.Errorf("log field %s has %d bytes", name, len(text))
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if longest > 4<<10 || steps < 4 {
+		t.Errorf("%d steps, the longest of %d bytes", steps, longest)
+	}
 }
 
 // Old protocol versions and broken suites find no server.

@@ -8,45 +8,81 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// identitySource is where the server's key and certificate come from.
-func identitySource(cfg *Config) *source[*tls.Certificate] {
-	var paths []string
-	for _, path := range []string{cfg.CertFile, cfg.KeyFile, cfg.PKCS12File, cfg.PassphraseFile} {
-		if path != "" {
-			paths = append(paths, path)
+// ReadIdentity reads the certificate and key of a config once; the rest of the
+// config is not looked at. It is for programs that hand them to crypto/tls
+// themselves, clients among them. Unlike [New] it leaves it to the peer whether
+// the certificate is out of date.
+func ReadIdentity(cfg Config) (*tls.Certificate, error) {
+	if err := cfg.checkSources(); err != nil {
+		return nil, err
+	}
+	paths := cfg.identityFiles()
+	contents := make([][]byte, len(paths))
+	for i, path := range paths {
+		var err error
+		if contents[i], err = readFile(path); err != nil {
+			return nil, err
 		}
 	}
-	return &source[*tls.Certificate]{paths: paths, parse: func(contents [][]byte) (*tls.Certificate, error) {
-		content := make(map[string][]byte, len(paths))
-		for i, path := range paths {
-			content[path] = contents[i]
-		}
-		var passphrase []byte
-		if cfg.PassphraseFile != "" {
-			passphrase, _, _ = bytes.Cut(content[cfg.PassphraseFile], []byte("\n"))
-			passphrase = bytes.TrimSuffix(passphrase, []byte("\r"))
-		}
-		var id *tls.Certificate
-		var err error
-		if cfg.PKCS12File != "" {
-			id, err = parsePKCS12(cfg.PKCS12File, content[cfg.PKCS12File], string(passphrase))
-		} else {
-			id, err = parsePEM(cfg, content, passphrase)
-		}
+	return parseIdentity(&cfg, contents)
+}
+
+// identitySource is where the server's key and certificate come from.
+func identitySource(cfg *Config) *source[*tls.Certificate] {
+	return &source[*tls.Certificate]{paths: cfg.identityFiles(), parse: func(contents [][]byte) (*tls.Certificate, error) {
+		id, err := parseIdentity(cfg, contents)
 		if err != nil {
 			return nil, err
 		}
-		return id, checkIdentity(id, cfg.CertFile+cfg.PKCS12File, cfg.KeyFile, cfg.Time())
+		return id, checkDates(cfg.CertFile+cfg.PKCS12File, id.Leaf, cfg.Time())
 	}}
 }
 
+// identityFiles are the files that the key and certificate take.
+func (c *Config) identityFiles() []string {
+	paths := []string{c.CertFile, c.KeyFile, c.PKCS12File, c.PassphraseFile}
+	return slices.DeleteFunc(paths, func(path string) bool { return path == "" })
+}
+
+// parseIdentity makes a certificate with its key of the contents of the config's
+// identityFiles.
+func parseIdentity(cfg *Config, contents [][]byte) (id *tls.Certificate, err error) {
+	content := make(map[string][]byte, len(contents))
+	for i, path := range cfg.identityFiles() {
+		content[path] = contents[i]
+	}
+	var passphrase []byte
+	if cfg.PassphraseFile != "" {
+		passphrase, _, _ = bytes.Cut(content[cfg.PassphraseFile], []byte("\n"))
+		if passphrase = bytes.TrimSuffix(passphrase, []byte("\r")); len(passphrase) == 0 {
+			return nil, hinted("leave the file out for a key that is not encrypted", "%s: the first line, which is the passphrase, is empty", cfg.PassphraseFile)
+		}
+	}
+	if cfg.PKCS12File != "" {
+		id, err = parsePKCS12(cfg.PKCS12File, content[cfg.PKCS12File], string(passphrase))
+	} else {
+		id, err = parsePEM(cfg, content, passphrase)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFit(id, cfg.CertFile+cfg.PKCS12File, cfg.KeyFile); err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
 func parsePKCS12(path string, content []byte, passphrase string) (*tls.Certificate, error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, err
+	}
 	key, leaf, chain, err := pkcs12.DecodeChain(content, passphrase)
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
 		return nil, hinted("name a passphrase file, which has the passphrase as its first line", "%s: the passphrase is missing or wrong", path)
@@ -101,6 +137,9 @@ func parsePEM(cfg *Config, content map[string][]byte, passphrase []byte) (*tls.C
 
 // splitPEM finds certificates and private keys among the PEM blocks.
 func splitPEM(path string, content []byte) (certs, keys []*pem.Block, err error) {
+	if err := notBlank(path, content); err != nil {
+		return nil, nil, err
+	}
 	for {
 		var block *pem.Block
 		block, content = pem.Decode(content)
@@ -152,8 +191,8 @@ func parseKey(path string, block *pem.Block, passphrase []byte) (crypto.PrivateK
 	return nil, fmt.Errorf("%s: %w", path, err)
 }
 
-// checkIdentity refuses what no client would accept.
-func checkIdentity(id *tls.Certificate, certFile, keyFile string, now time.Time) error {
+// checkFit refuses a key that is not the certificate's.
+func checkFit(id *tls.Certificate, certFile, keyFile string) error {
 	signer, ok := id.PrivateKey.(crypto.Signer)
 	if !ok {
 		return fmt.Errorf("%s: a %T cannot sign", certFile, id.PrivateKey)
@@ -165,7 +204,7 @@ func checkIdentity(id *tls.Certificate, certFile, keyFile string, now time.Time)
 		}
 		return hinted("the first certificate of the file has to be the key's own, those of its CAs come after it", "%s: %s does not fit the certificate of %s", certFile, keyFile, id.Leaf.Subject)
 	}
-	return checkDates(certFile, id.Leaf, now)
+	return nil
 }
 
 func checkDates(path string, cert *x509.Certificate, now time.Time) error {

@@ -22,9 +22,9 @@ type Policy struct {
 }
 
 // New reads the files and checks everything that can be. Its errors are
-// [*Error], or of the file system. A file that is changed to something wrong
-// later is reported to the config's Trace, and what it held before stays in
-// force.
+// [*Error], or of the file system. That a CRL is past its next update is none: it
+// is reported to the config's Trace. A file that is changed to something wrong
+// later is reported there, too, and what it held before stays in force.
 func New(cfg Config) (*Policy, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -49,9 +49,13 @@ func New(cfg Config) (*Policy, error) {
 		if err := p.crls.open(); err != nil {
 			return nil, err
 		}
+		for _, lists := range p.crls.made.Load().value.byIssuer {
+			if err := lists[0].fresh(cfg.Time()); err != nil { // which is the newest
+				cfg.Trace(Event{Step: "a CRL is out of date", Detail: lists[0].path, Err: err})
+			}
+		}
 	}
 	p.base = &tls.Config{
-		MinVersion: cfg.MinVersion,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			return hello.Conn.(*link).owner.configure(hello), nil
 		},
@@ -107,12 +111,7 @@ func (p *Policy) Server(conn net.Conn, set Settings) (*Conn, error) {
 		}
 		c.minVersion = set.MinVersion
 	}
-	base := p.base
-	if c.minVersion != p.cfg.MinVersion {
-		base = p.base.Clone() // its tickets are its own
-		base.MinVersion = c.minVersion
-	}
-	c.tls = tls.Server(&link{Conn: conn, owner: c}, base)
+	c.tls = tls.Server(&link{Conn: conn, owner: c}, p.base)
 	return c, nil
 }
 

@@ -220,6 +220,34 @@ func TestCRLChanges(t *testing.T) {
 	}
 }
 
+// Under Require a resumed session of a certificate that was revoked since ends by
+// an alert as well.
+func TestResumedRequire(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			p := newPKI(t)
+			site := newSite(t, newPolicy(t, config(p, tlspolicy.Require)))
+			client := &tls.Config{MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+			for _, resumed := range []bool{false, true} {
+				said, state, err := site.visit(t, p, "alice", client)
+				end := <-site.ended
+				if said != "served\n" || err != nil || state.DidResume != resumed || end.fields["client_cert"] != "valid" || (end.fields["resumed"] != nil) != resumed {
+					t.Errorf("said %q, %v, resumed %v; log fields %v", said, err, state.DidResume, end.fields)
+				}
+			}
+			if err := p.WriteCRL("ca.crl", "ca", pki.List{Serials: []int64{pki.AliceSerial}}); err != nil {
+				t.Fatal(err)
+			}
+			said, _, err := site.visit(t, p, "alice", client)
+			end := <-site.ended
+			if refused, ok := errors.AsType[*tlspolicy.RefusedError](end.err); !ok || refused.Verdict.State != tlspolicy.Revoked || said != "" ||
+				err == nil || !strings.Contains(err.Error(), "remote error: tls: bad certificate") {
+				t.Errorf("said %q, %v; the server: %v", said, err, end.err)
+			}
+		})
+	}
+}
+
 // A key and certificate that are replaced count from the next handshake on; ones
 // that do not fit leave those before in force, and are reported once.
 func TestCertificateChanges(t *testing.T) {

@@ -1,12 +1,17 @@
 package tlspolicy
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -38,7 +43,8 @@ type made[T any] struct {
 	settled bool
 }
 
-// A stamp is how a change of a file shows without reading it.
+// A stamp is how a change of a file shows without reading it. What is no regular
+// file, such as the pipe of a shell's <(command), does not show any.
 type stamp struct {
 	size    int64
 	changed time.Time
@@ -56,6 +62,9 @@ func look(path string) stamp {
 	info, err := os.Stat(path)
 	if err != nil {
 		return stamp{}
+	}
+	if !info.Mode().IsRegular() {
+		return stamp{info: info} // a pipe has nothing more to give
 	}
 	return stamp{info.Size(), info.ModTime(), info}
 }
@@ -148,6 +157,9 @@ func (s *source[T]) read() (*made[T], [][]byte, error) {
 			m.settled = false
 		}
 		content, err := readFile(path)
+		if err != nil && m.stamps[i].info != nil {
+			m.settled = false // that a descriptor or a permission was wanting shows in no stamp
+		}
 		if err != nil && failed == nil {
 			failed = err
 		}
@@ -162,18 +174,46 @@ func (s *source[T]) read() (*made[T], [][]byte, error) {
 	return m, contents, failed
 }
 
+// readFile reads a file with hints on why it cannot. A pipe that nobody writes to
+// reads as empty, rather than for ever: handshakes wait for this.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(path):
+		return nil, hinted("check the path: it begins at the directory that the program was started in", "%w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, hinted("check the path", "%w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, hinted("the user that the program runs as has to be allowed to read it", "%w", err)
+	case err != nil:
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxFile {
+		return nil, tooLong(path) // not read to find out: it may be tried with every handshake
+	}
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(content) > maxFile {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxFile)
+		return nil, tooLong(path)
 	}
 	return content, nil
+}
+
+func tooLong(path string) error {
+	return fmt.Errorf("%s: the file is longer than %d bytes", path, maxFile)
+}
+
+// notBlank refuses files with nothing in them, of which a parser could only say
+// what it misses.
+func notBlank(path string, content []byte) error {
+	if len(content) == 0 {
+		return fmt.Errorf("%s: the file is empty", path)
+	}
+	if len(bytes.TrimSpace(content)) == 0 {
+		return fmt.Errorf("%s: the file has nothing but white space in it", path)
+	}
+	return nil
 }

@@ -105,6 +105,9 @@ type authorities struct {
 
 func authoritySource(path string) *source[*authorities] {
 	return &source[*authorities]{paths: []string{path}, parse: func(contents [][]byte) (*authorities, error) {
+		if err := notBlank(path, contents[0]); err != nil {
+			return nil, err
+		}
 		cas := &authorities{pool: x509.NewCertPool()}
 		for rest := contents[0]; ; {
 			var block *pem.Block

@@ -1,15 +1,17 @@
-// Bench measures this module beside MIT's library and gss-server, both in turn
-// on one machine, and prints what each takes and their ratios. Only ratios of
-// one run mean anything: absolute figures move with the machine and its load.
+// Bench measures this module beside MIT's library and gss-server, and beside
+// openssl s_server, in turn on one machine, and prints what each takes and their
+// ratios. Only ratios of one run mean anything: absolute figures move with the
+// machine and its load.
 //
-//	go run ./testdata/bench             everything, some eight minutes
+//	go run ./testdata/bench             everything, some ten minutes
 //	go run ./testdata/bench -quick      one short round: that it works
 //	go run ./testdata/bench -write      and put the figures, the table and the plots into the tree
+//	go run ./testdata/bench -from testdata/bench/raw/run.txt -only tls -write    and leave the other figures as they are
 //	go run ./testdata/bench -from testdata/bench/raw/run.txt -only '' -write     the same of figures measured before
 //
 // It needs Linux, a C compiler and MIT's development files (libkrb5-dev) for
-// the library's side, Debian's krb5-gss-samples for the programs'; what is
-// missing is left out, and said.
+// the library's side, Debian's krb5-gss-samples for the programs', openssl; what
+// is missing is left out, and said.
 package main
 
 import (
@@ -35,7 +37,7 @@ func run() (err error) {
 	quick := flag.Bool("quick", false, "one short round")
 	write := flag.Bool("write", false, "write raw figures, table and plots into the tree")
 	from := flag.String("from", "", "begin with the figures of this file")
-	only := flag.String("only", "library,server,plots", "what to measure; empty: nothing")
+	only := flag.String("only", "library,server,tls,plots", "what to measure; empty: nothing")
 	most := flag.Int("rounds", 5, "measure everything so often at most")
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
@@ -97,10 +99,12 @@ func measure(f *figures, only string, core, most int, quick bool) (err error) {
 			err = b.library()
 		case "server":
 			err = b.server()
+		case "tls":
+			err = b.tls()
 		case "plots":
 			err = b.plots()
 		default:
-			err = fmt.Errorf("-only %s: known are library, server and plots", section)
+			err = fmt.Errorf("-only %s: known are library, server, tls and plots", section)
 		}
 		if err != nil {
 			return err

@@ -344,7 +344,7 @@ func (b *bench) inetd(s *site, side string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(frames.WriteFrame(token.NOOP|token.ContextNext, nil), frames.WriteToken(request)); err != nil {
+	if err := frames.WriteToken(request); err != nil {
 		return err
 	}
 	cmd := s.command(side, "-inetd")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -52,7 +53,7 @@ func (f *figures) table() string {
 func (f *figures) summary() string {
 	var b strings.Builder
 	if len(f.head) > 0 {
-		fmt.Fprintf(&b, "%s; %s.\n\n", f.head[0], f.head[1])
+		fmt.Fprintf(&b, "%s.\n\n", strings.Join(f.head, "; "))
 	}
 	f.libraryTable(&b, []int{18}, []int{64, 1024, 65536, 1 << 20})
 	f.serverTable(&b)
@@ -104,7 +105,7 @@ func (g goal) text(mit, crypto float64) string {
 }
 
 // A serverRow compares two figures: first to second must not be more than most,
-// or, of rates, not less than least.
+// or, of rates, not less than least. Neither: no target is set.
 type serverRow struct {
 	what          string
 	first, second key
@@ -124,25 +125,31 @@ var serverRows = []serverRow{
 
 var idleMemory = key{"ours", "idle-bytes", 18, 10000}
 
-const idleMost = 200e6
-
 func (f *figures) serverTable(b *strings.Builder) {
 	b.WriteString("| what | first | second | first / second | target |\n|---|---|---|---|---|\n")
-	for _, row := range serverRows {
+	for _, row := range slices.Concat(serverRows, tlsRows) {
 		first, second := f.median(row.first), f.median(row.second)
 		if first == 0 || second == 0 {
 			continue
 		}
-		ratio, target, ok := first/second, fmt.Sprintf("at most %g", row.most), first/second <= row.most
-		if row.least > 0 {
-			target, ok = fmt.Sprintf("at least %g", row.least), ratio >= row.least
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %.2f | %s |\n", row.what, row.text(first), row.text(second), ratio, verdict(target, ok))
+		fmt.Fprintf(b, "| %s | %s | %s | %.2f | %s |\n", row.what, row.text(first), row.text(second), first/second, row.verdict(first/second))
 	}
-	if v := f.median(idleMemory); v > 0 {
-		fmt.Fprintf(b, "| resident memory with 10,000 idle connections | %.0f MB | | | %s |\n", v/1e6, verdict("at most 200 MB", v <= idleMost))
+	for _, row := range limitRows {
+		if v := f.median(row.of); v > 0 {
+			fmt.Fprintf(b, "| %s | %s | | | %s |\n", row.what, row.text(v), verdict(row.target, v <= row.most))
+		}
 	}
 	b.WriteByte('\n')
+}
+
+func (r serverRow) verdict(ratio float64) string {
+	switch {
+	case r.least > 0:
+		return verdict(fmt.Sprintf("at least %g", r.least), ratio >= r.least)
+	case r.most > 0:
+		return verdict(fmt.Sprintf("at most %g", r.most), ratio <= r.most)
+	}
+	return ""
 }
 
 func verdict(target string, ok bool) string {

@@ -1,6 +1,7 @@
 // Package psk reads files of pre-shared keys: an identity and its key in
 // hexadecimal a line, between them blanks or, as psktool(1) writes it, a colon.
-// Empty lines and those that begin with # are skipped.
+// Empty lines and those that begin with # are skipped. A file without any key
+// is an error: nobody could get in, and nobody would know why.
 //
 //	# identity  key
 //	alice       8a1d6f0c5b7e4f2398c0d7aa51b26e03
@@ -16,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // MinKey is the length of the shortest key that is not weak, in bytes: 128 bits.
@@ -51,8 +53,13 @@ func (t *Table) Key(identity string) ([]byte, bool) {
 // Len is the number of identities.
 func (t *Table) Len() int { return len(t.keys) }
 
-// ErrWeakKey is wrapped by errors about keys of fewer than [MinKey] bytes.
-var ErrWeakKey = errors.New("weak key")
+var (
+	// ErrWeakKey is wrapped by errors about keys of fewer than [MinKey] bytes.
+	ErrWeakKey = errors.New("weak key")
+
+	// ErrNoKeys is wrapped by errors about files without any key.
+	ErrNoKeys = errors.New("no identity and key in it")
+)
 
 // A SyntaxError says what is wrong in which line. It never holds key material.
 type SyntaxError struct {
@@ -66,7 +73,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %v", e.Line,
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // Parse reads keys. Keys shorter than [MinKey] are refused unless weak is true.
-// The error is a [*SyntaxError] or that of r.
+// The error is a [*SyntaxError], [ErrNoKeys], or that of r.
 func Parse(r io.Reader, weak bool) (*Table, error) {
 	t := &Table{keys: make(map[string][]byte)}
 	lines := bufio.NewScanner(r)
@@ -85,6 +92,9 @@ func Parse(r io.Reader, weak bool) (*Table, error) {
 		return nil, &SyntaxError{n + 1, errors.New("the line is too long")}
 	} else if err != nil {
 		return nil, err
+	}
+	if len(t.keys) == 0 {
+		return nil, ErrNoKeys
 	}
 	return t, nil
 }
@@ -123,7 +133,8 @@ func (t *Table) add(line string, weak bool) error {
 // Load reads a file of keys as [Parse] does. If the file can be read or changed
 // by others than its owner, warning says so. Errors name the file.
 func Load(path string, weak bool) (t *Table, warning string, err error) {
-	f, err := os.Open(path)
+	// A pipe that nobody writes to reads as empty, rather than for ever.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, "", err
 	}

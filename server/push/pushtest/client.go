@@ -114,7 +114,7 @@ func Establish(t testing.TB, below net.Conn, principal string) (*Client, error) 
 	t.Cleanup(func() { _ = below.Close() })
 	conn := newGate(below)
 	frames := token.NewConn(conn)
-	if err := frames.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
+	if err := frames.WriteFrame(token.Greeting, nil); err != nil {
 		return nil, err
 	}
 	if err := frames.WriteToken([]byte("I am " + principal)); err != nil {
@@ -132,7 +132,7 @@ func DialWith(t testing.TB, below net.Conn, mech gss.Initiator, req gss.Request,
 	t.Cleanup(func() { _ = below.Close() })
 	conn := newGate(below)
 	frames := token.NewConn(conn)
-	if err := frames.WriteFrame(token.NOOP|token.ContextNext, nil); err != nil {
+	if err := frames.WriteFrame(token.Greeting, nil); err != nil {
 		return nil, err
 	}
 	sec, err := gss.Initiate(t.Context(), frames, mech, req)

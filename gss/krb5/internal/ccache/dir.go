@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // dirCache resolves what follows "DIR:": a directory, for its primary cache, or a colon and a cache's own path. Nothing is
@@ -37,7 +39,7 @@ func dirCache(rest string) (string, error) {
 // readPrimary reads the one line of a directory's primary file: a file name that starts with "tkt". MIT's library reads no
 // more than 63 bytes of it.
 func readPrimary(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := localfile.Open(path, false)
 	if err != nil {
 		return "", err
 	}

@@ -3,12 +3,14 @@ package ccache
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // KCM daemons and keyrings hold principals and credentials one by one, each in the form that it has in a file of version 4.
 
 func entryReader(data []byte) reader {
-	return reader{String: data, order: binary.BigEndian, ordinal: version4}
+	return reader{Reader: localfile.Reader{String: data, Order: binary.BigEndian}, ordinal: version4}
 }
 
 func unmarshalPrincipal(data []byte) (Principal, error) {

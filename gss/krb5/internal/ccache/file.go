@@ -141,7 +141,7 @@ func (f *file) append(cred *Credential) error {
 	if _, err := h.ReadAt(start[:], 0); err != nil {
 		return f.wrap(fmt.Errorf("%w: shorter than its version number", ErrFormat))
 	}
-	r := reader{String: start[:]}
+	r := reader{Reader: localfile.Reader{String: start[:]}}
 	version, err := r.version()
 	if err != nil {
 		return f.wrap(err)

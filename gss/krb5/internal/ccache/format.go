@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 const (
@@ -46,7 +48,7 @@ type span struct{ start, end int }
 
 // parse reads a cache, whose byte slices then lie in data, and says its version and where each credential was found.
 func parse(data []byte) (c *Cache, version uint16, spans []span, err error) {
-	r := reader{String: data}
+	r := reader{Reader: localfile.Reader{String: data}}
 	if version, err = r.version(); err != nil {
 		return nil, 0, nil, err
 	}
@@ -79,8 +81,7 @@ func parse(data []byte) (c *Cache, version uint16, spans []span, err error) {
 
 // reader reads by the rules of the file's version.
 type reader struct {
-	cryptobyte.String
-	order   binary.ByteOrder
+	localfile.Reader
 	ordinal uint16 // the version
 }
 
@@ -89,7 +90,7 @@ func (r *reader) version() (uint16, error) {
 		return 0, fmt.Errorf("%w: shorter than its version number", ErrFormat)
 	}
 	var err error
-	r.order, err = byteOrder(r.ordinal)
+	r.Order, err = byteOrder(r.ordinal)
 	return r.ordinal, err
 }
 
@@ -131,28 +132,10 @@ func timeOffset(header cryptobyte.String) (offset time.Duration, err error) {
 	return offset, nil
 }
 
-func (r *reader) uint16(v *uint16) bool {
-	var b []byte
-	if !r.ReadBytes(&b, 2) {
-		return false
-	}
-	*v = r.order.Uint16(b)
-	return true
-}
-
-func (r *reader) uint32(v *uint32) bool {
-	var b []byte
-	if !r.ReadBytes(&b, 4) {
-		return false
-	}
-	*v = r.order.Uint32(b)
-	return true
-}
-
 // counted reads a 32-bit length and as many bytes, capped so that an append to them cannot touch what follows.
 func (r *reader) counted(b *[]byte) bool {
 	var n uint32
-	if !r.uint32(&n) || uint64(n) > uint64(len(r.String)) || !r.ReadBytes(b, int(n)) {
+	if !r.Uint32(&n) || uint64(n) > uint64(len(r.String)) || !r.ReadBytes(b, int(n)) {
 		return false
 	}
 	if *b = slices.Clip(*b); n == 0 {
@@ -163,12 +146,12 @@ func (r *reader) counted(b *[]byte) bool {
 
 // count reads a number of elements that take at least min bytes each, and refuses one that the rest cannot hold.
 func (r *reader) count(n *uint32, min int) bool {
-	return r.uint32(n) && uint64(*n) <= uint64(len(r.String)/min)
+	return r.Uint32(n) && uint64(*n) <= uint64(len(r.String)/min)
 }
 
 func (r *reader) principal(p *Principal) bool {
 	var nameType, n uint32
-	if r.ordinal != version1 && !r.uint32(&nameType) {
+	if r.ordinal != version1 && !r.Uint32(&nameType) {
 		return false
 	}
 	if !r.count(&n, 4) {
@@ -196,7 +179,7 @@ func (r *reader) principal(p *Principal) bool {
 
 func (r *reader) time(t *time.Time) bool {
 	var v uint32
-	if !r.uint32(&v) {
+	if !r.Uint32(&v) {
 		return false
 	}
 	if v != 0 {
@@ -213,7 +196,7 @@ func (r *reader) typed(list *[]TypedData) bool {
 	for range n {
 		var kind uint16
 		var b []byte
-		if !r.uint16(&kind) || !r.counted(&b) {
+		if !r.Uint16(&kind) || !r.counted(&b) {
 			return false
 		}
 		*list = append(*list, TypedData{int32(int16(kind)), b})
@@ -224,13 +207,13 @@ func (r *reader) typed(list *[]TypedData) bool {
 // credential reads one credential and says whether it was removed in place: it then has no end but a time of authentication.
 func (r *reader) credential(c *Credential) (removed, ok bool) {
 	var etype, again uint16
-	if !r.principal(&c.Client) || !r.principal(&c.Server) || !r.uint16(&etype) ||
-		r.ordinal == version3 && !r.uint16(&again) || !r.counted(&c.Key) {
+	if !r.principal(&c.Client) || !r.principal(&c.Server) || !r.Uint16(&etype) ||
+		r.ordinal == version3 && !r.Uint16(&again) || !r.counted(&c.Key) {
 		return false, false
 	}
 	c.KeyType = int32(int16(etype))
 	ok = r.time(&c.AuthTime) && r.time(&c.StartTime) && r.time(&c.EndTime) && r.time(&c.RenewTill) &&
-		r.ReadUint8(&c.skey) && r.uint32(&c.Flags) && r.typed(&c.Addresses) && r.typed(&c.AuthData) &&
+		r.ReadUint8(&c.skey) && r.Uint32(&c.Flags) && r.typed(&c.Addresses) && r.typed(&c.AuthData) &&
 		r.counted(&c.Ticket) && r.counted(&c.SecondTicket)
 	c.IsSKey = c.skey != 0
 	return c.EndTime.IsZero() && !c.AuthTime.IsZero(), ok

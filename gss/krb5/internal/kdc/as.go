@@ -71,7 +71,8 @@ func (c *Client) AS(ctx context.Context, client Principal, secret Secret, opts A
 	again := *x
 	t, err := x.run(ctx)
 	primaries := c.Profile.PrimaryKDCs(client.Realm)
-	if err == nil || !fromKDC(err) || c.Relay != nil || len(primaries) == 0 || slices.Contains(primaries, x.from) {
+	asked := slices.ContainsFunc(primaries, func(p krb5conf.KDC) bool { return p.Addr == x.from })
+	if err == nil || !fromKDC(err) || c.Relay != nil || len(primaries) == 0 || asked {
 		return t, err
 	}
 	// A replica may not know a new password or principal yet. The primary is

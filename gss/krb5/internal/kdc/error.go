@@ -107,7 +107,7 @@ func (e *PreauthError) Minor() int32 { return codePreauth }
 // NoKDCError says that neither the configuration nor DNS knows a KDC.
 type NoKDCError struct {
 	Realm string
-	Err   error // what DNS said, if it was asked
+	Err   error // what is wrong with the configuration, or what DNS said, if it was asked
 }
 
 func (e *NoKDCError) Error() string {
@@ -118,7 +118,7 @@ func (e *NoKDCError) Error() string {
 	return s
 }
 
-// Unwrap gives what DNS said.
+// Unwrap gives the cause.
 func (e *NoKDCError) Unwrap() error { return e.Err }
 
 // Minor is MIT's status code.

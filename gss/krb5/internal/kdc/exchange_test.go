@@ -259,26 +259,61 @@ func TestLocate(t *testing.T) {
 		"udp NONE.": {{Target: ".", Port: 0}},
 		"tcp T.":    {{Target: "two.example.", Port: 88}},
 	}
-	c := &Client{Profile: parseProfile(t, "[realms]\nFILE = {\nkdc = b\nkdc = a\n}\nONELINE = { kdc = x }\nPROXY = {\nkdc = https://x/y\n}\n"), Resolver: records}
+	c := &Client{Profile: parseProfile(t, `[realms]
+FILE = {
+ kdc = b
+ kdc = a
+}
+HEIMDAL = {
+ kdc = tcp/b:89
+ kdc = a
+ kdc = udp/c
+}
+UDP = {
+ kdc = udp/c
+}
+ONELINE = { kdc = x kdc = tcp/y:89 }
+STRING = { kdc }
+PROXY = {
+ kdc = https://x/y
+}
+WRONG = {
+ kdc = http/x
+}
+`), Resolver: records}
 	s, err := c.Profile.Settings()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for realm, want := range map[string]string{
-		"FILE": "udp b:88, udp a:88, tcp b:88, tcp a:88",
-		"R":    "udp one.example:88, udp two.example:89, tcp three.example:90",
-		"T":    "tcp two.example:88",
+	for _, tt := range []struct {
+		realm string
+		size  int
+		want  string
+	}{
+		{"FILE", 1, "udp b:88, udp a:88, tcp b:88, tcp a:88"},
+		{"FILE", 2000, "tcp b:88, tcp a:88, udp b:88, udp a:88"},
+		{"FILE", 40000, "tcp b:88, tcp a:88"},
+		{"HEIMDAL", 1, "tcp b:89, udp a:88, udp c:88, tcp a:88"},
+		{"HEIMDAL", 2000, "tcp b:89, tcp a:88, udp c:88, udp a:88"},
+		{"HEIMDAL", 40000, "tcp b:89, tcp a:88"},
+		{"ONELINE", 1, "udp x:88, tcp y:89, tcp x:88"},
+		{"R", 1, "udp one.example:88, udp two.example:89, tcp three.example:90"},
+		{"R", 2000, "tcp three.example:90, udp one.example:88, udp two.example:89"},
+		{"R", 40000, "tcp three.example:90"},
+		{"T", 1, "tcp two.example:88"},
 	} {
 		var got []string
-		servers, err := c.locate(t.Context(), realm, s, 1, false)
+		servers, err := c.locate(t.Context(), tt.realm, s, tt.size, false)
 		for _, srv := range servers {
 			got = append(got, srv.String())
 		}
-		if err != nil || strings.Join(got, ", ") != want {
-			t.Errorf("%s: %v, %v; want %s", realm, got, err, want)
+		if err != nil || strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s, %d bytes: %v, %v; want %s", tt.realm, tt.size, got, err, tt.want)
 		}
 	}
-	for realm, cause := range map[string]string{"NONE": "", "ABSENT": "no such host", "ONELINE": "one line", "PROXY": "proxies", "": "", "A B": "", "A\n": ""} {
+	_, err = c.locate(t.Context(), "UDP", s, 40000, false)
+	wantError(t, err, "Cannot find KDC for realm ", -1765328230)
+	for realm, cause := range map[string]string{"NONE": "", "ABSENT": "no such host", "STRING": "is a string", "PROXY": `"https://x/y" is a proxy`, "WRONG": `"http/x" is not written as`, "": "", "A B": "", "A\n": ""} {
 		_, err := c.locate(t.Context(), realm, s, 1, false)
 		wantError(t, err, "Cannot find KDC for realm ", -1765328230)
 		if !strings.Contains(err.Error(), cause) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 const (
@@ -28,7 +30,7 @@ var ErrVersion = errors.New("Unsupported key table format version number")
 // record of length 0 ends the keytab, both as in MIT's library; where that takes a damaged record for the end, Parse says
 // what is wrong with it. The result shares no memory with data. Errors are [ErrVersion] or [ErrFormat].
 func Parse(data []byte) (*Keytab, error) {
-	r := reader{String: data}
+	r := reader{localfile.Reader{String: data}}
 	version, err := r.version()
 	if err != nil {
 		return nil, err
@@ -36,7 +38,7 @@ func Parse(data []byte) (*Keytab, error) {
 	kt := new(Keytab)
 	for n := 1; !r.Empty(); n++ {
 		var size uint32
-		if !r.uint32(&size) {
+		if !r.Uint32(&size) {
 			return nil, fmt.Errorf("%w: cut off in the length of record %d", ErrFormat, n)
 		}
 		length := int64(int32(size))
@@ -50,7 +52,7 @@ func Parse(data []byte) (*Keytab, error) {
 		if length > int64(len(r.String)) {
 			return nil, fmt.Errorf("%w: record %d has %d bytes, and %d are left", ErrFormat, n, length, len(r.String))
 		}
-		record := reader{String: r.String[:length], order: r.order}
+		record := reader{localfile.Reader{String: r.String[:length], Order: r.Order}}
 		r.String = r.String[length:]
 		if hole {
 			continue
@@ -65,10 +67,7 @@ func Parse(data []byte) (*Keytab, error) {
 }
 
 // reader reads integers in the order of the file's version.
-type reader struct {
-	cryptobyte.String
-	order binary.ByteOrder
-}
+type reader struct{ localfile.Reader }
 
 func (r *reader) version() (uint16, error) {
 	var version uint16
@@ -77,42 +76,24 @@ func (r *reader) version() (uint16, error) {
 	}
 	switch version {
 	case version1:
-		r.order = binary.NativeEndian
+		r.Order = binary.NativeEndian
 	case version2:
-		r.order = binary.BigEndian
+		r.Order = binary.BigEndian
 	default:
 		return 0, fmt.Errorf("%w: 0x%04x", ErrVersion, version)
 	}
 	return version, nil
 }
 
-func (r *reader) uint16(v *uint16) bool {
-	var b []byte
-	if !r.ReadBytes(&b, 2) {
-		return false
-	}
-	*v = r.order.Uint16(b)
-	return true
-}
-
-func (r *reader) uint32(v *uint32) bool {
-	var b []byte
-	if !r.ReadBytes(&b, 4) {
-		return false
-	}
-	*v = r.order.Uint32(b)
-	return true
-}
-
 // counted reads a 16-bit length and as many bytes. MIT's library takes lengths as signed.
 func (r *reader) counted(b *[]byte) bool {
 	var n uint16
-	return r.uint16(&n) && n <= math.MaxInt16 && r.ReadBytes(b, int(n))
+	return r.Uint16(&n) && n <= math.MaxInt16 && r.ReadBytes(b, int(n))
 }
 
 func (r *reader) entry(version uint16) (e Entry, ok bool) {
 	var count uint16
-	if !r.uint16(&count) {
+	if !r.Uint16(&count) {
 		return e, false
 	}
 	if version == version1 {
@@ -132,12 +113,12 @@ func (r *reader) entry(version uint16) (e Entry, ok bool) {
 		e.Components[i] = string(b)
 	}
 	var nameType, stamp uint32
-	if version != version1 && !r.uint32(&nameType) {
+	if version != version1 && !r.Uint32(&nameType) {
 		return e, false
 	}
 	var kvno uint8
 	var etype uint16
-	if !r.uint32(&stamp) || !r.ReadUint8(&kvno) || !r.uint16(&etype) || !r.counted(&b) || len(b) == 0 {
+	if !r.Uint32(&stamp) || !r.ReadUint8(&kvno) || !r.Uint16(&etype) || !r.counted(&b) || len(b) == 0 {
 		return e, false
 	}
 	e.NameType = int32(nameType)
@@ -148,7 +129,7 @@ func (r *reader) entry(version uint16) (e Entry, ok bool) {
 	// Four more bytes are the whole version number, unless they are zero: then they only fill a reused hole. What may follow
 	// (Heimdal writes flags) has no meaning here.
 	var whole uint32
-	if len(r.String) >= 4 && r.uint32(&whole) && whole != 0 {
+	if len(r.String) >= 4 && r.Uint32(&whole) && whole != 0 {
 		e.Kvno = whole
 	}
 	return e, true

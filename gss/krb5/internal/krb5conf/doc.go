@@ -12,4 +12,14 @@
 // limit, a UTF-8 byte order mark is skipped, a value of [libdefaults] that
 // cannot be understood is an error which names its file and line, where the C
 // library mostly takes the default or false without a word.
+//
+// More generous than MIT's, to which it is a string and so the realm unknown, is
+// a subsection on one line, relations and subsections side by side:
+//
+//	EXAMPLE.ORG = { kdc = kdc1.example.org kdc = kdc2.example.org:750 v4 = { } }
+//
+// A value is one word there, or quoted; braces in pairs belong to the word. A
+// star and a comment may follow the closing brace. What begins so and does not
+// end so is an error. A value in braces that does not begin with a tag and an
+// equals sign, such as "{ 1 2 840 }", remains a string.
 package krb5conf

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Bounds on what is read, far above any real configuration.
@@ -119,14 +120,34 @@ func (r *reader) read(name string) ([]byte, error) {
 	return text, nil
 }
 
-func readFile(name string) ([]byte, error) {
+// patience is how long a pipe may take to give the configuration.
+const patience = 5 * time.Second
+
+var errNotFile = errors.New("neither a regular file nor a pipe")
+
+func readFile(name string) ([]byte, error) { return readFileWithin(name, patience) }
+
+func readFileWithin(name string, patience time.Duration) ([]byte, error) {
 	// A pipe that nobody writes to reads as empty, rather than for ever.
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// The null device is how a program is given no configuration; others, such as a
+	// terminal, might never end.
+	if info.Mode()&fs.ModeDevice != 0 && !isNull(info) {
+		return nil, newError(name, 0, "", errNotFile)
+	}
+	_ = f.SetReadDeadline(time.Now().Add(patience)) // fails for what never makes wait
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, newError(name, 0, "", fmt.Errorf("does not end within %v: %w", patience, os.ErrDeadlineExceeded))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +155,11 @@ func readFile(name string) ([]byte, error) {
 		return nil, newError(name, 0, "", fmt.Errorf("file is larger than %d bytes", maxFile))
 	}
 	return text, nil
+}
+
+func isNull(info fs.FileInfo) bool {
+	null, err := os.Stat(os.DevNull)
+	return err == nil && os.SameFile(info, null)
 }
 
 var errRelativePath = errors.New("path is not absolute")

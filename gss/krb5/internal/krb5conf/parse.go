@@ -149,9 +149,8 @@ func (st *fileState) closeSection(rest string) error {
 	return nil
 }
 
-// relation reads "tag = value", "tag = {" or "tag =" with its brace on the
-// next line. A value that merely begins with a brace, as in "A = { kdc = x }",
-// is a string: MIT has no subsections on one line.
+// relation reads "tag = value", "tag = {", "tag =" with its brace on the next
+// line, or a subsection on one line, which to MIT would be a string.
 func (st *fileState) relation(line string) error {
 	tag, value, ok := strings.Cut(line, "=")
 	if !ok {
@@ -175,8 +174,14 @@ func (st *fileState) relation(line string) error {
 		st.wantBrace = value == ""
 		return nil
 	}
+	if inner, ok := strings.CutPrefix(value, "{"); ok && beginsOneLine(inner) {
+		s := parent.child(tag)
+		s.final = s.final || final
+		p := oneLine{st: st, rest: inner}
+		return p.read(s, len(st.stack))
+	}
 	if quoted, ok := strings.CutPrefix(value, `"`); ok {
-		value = unquote(quoted)
+		value, _ = unquote(quoted)
 	} else {
 		value = trimRight(value)
 	}
@@ -186,10 +191,13 @@ func (st *fileState) relation(line string) error {
 }
 
 // unquote reads a string up to its closing quote, or to the end of the line
-// where it has none; what follows the quote is ignored.
-func unquote(s string) string {
+// where it has none, and gives what follows the quote.
+func unquote(s string) (value, rest string) {
 	var b strings.Builder
-	for i := 0; i < len(s) && s[i] != '"'; i++ {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' {
+			return b.String(), s[i+1:]
+		}
 		c := s[i]
 		if c == '\\' && i+1 < len(s) {
 			i++
@@ -204,7 +212,7 @@ func unquote(s string) string {
 		}
 		b.WriteByte(c)
 	}
-	return b.String()
+	return b.String(), ""
 }
 
 const space = " \t\n\v\f\r" // what isspace says in the C locale

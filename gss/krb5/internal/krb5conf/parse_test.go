@@ -20,8 +20,6 @@ var rules = []struct {
 	want  []string
 	err   error
 }{
-	{[]string{"[a]\nb = { c = d }\n"}, "a/b", []string{"{ c = d }"}, nil},
-	{[]string{"[a]\nb = { c = d }\n"}, "a/b/c", nil, nil},
 	{[]string{"[a]\nb = {\nc = d }\n}\n"}, "a/b/c", []string{"d }"}, nil},
 	{[]string{"[a]\nb = {\nc = d\n} x\n"}, "a/b/c", []string{"d"}, nil},
 	{[]string{"[a]\nb = {\nc = d\n"}, "a/b/c", []string{"d"}, nil},
@@ -56,6 +54,9 @@ var rules = []struct {
 	{[]string{"[a]\nr = x\nr = {\nb = 1\n}\n"}, "a/r", []string{"x"}, nil},
 	{[]string{"[a]\nb = {\n}}\nc = 1\n"}, "a/c", []string{"1"}, nil},
 	{[]string{"[a]\nb = {}\nc = 1\n"}, "a/c", []string{"1"}, nil},
+	{[]string{"[a]\nb = { 1 2 3 }\n"}, "a/b", []string{"{ 1 2 3 }"}, nil},
+	{[]string{"[a]\nb = {c}d=\n"}, "a/b", []string{"{c}d="}, nil},
+	{[]string{"[a]\nb = \"{ c = d }\"\n"}, "a/b", []string{"{ c = d }"}, nil},
 	{[]string{"[a]\nb=c=d\n"}, "a/b", []string{"c=d"}, nil},
 	{[]string{"[a]\nB=c\n"}, "a/b", nil, nil},
 	{[]string{"[a]\nb = c\x00d\n"}, "a/b", []string{"c"}, nil},
@@ -74,6 +75,35 @@ var rules = []struct {
 	{[]string{""}, "a/b", nil, nil},
 	// Not MIT's: the mark hides the first header from it.
 	{[]string{"\ufeff[a]\nb = c\n"}, "a/b", []string{"c"}, nil},
+	// Not MIT's: subsections on one line are strings to it.
+	{[]string{"[a]\nb = { c = d }\n"}, "a/b/c", []string{"d"}, nil},
+	{[]string{"[a]\nb = { c = d }\n"}, "a/b", nil, nil},
+	{[]string{"[a]\nb={c=d}\n"}, "a/b/c", []string{"d"}, nil},
+	{[]string{"[a]\nb = { c = d e = f c = g }\r\n"}, "a/b/c", []string{"d", "g"}, nil},
+	{[]string{"[a]\nb = { c = \"d e\" f = g }\n"}, "a/b/c", []string{"d e"}, nil},
+	{[]string{"[a]\nb = { c = \"d } \\\" e\" f = g }\n"}, "a/b/c", []string{`d } " e`}, nil},
+	{[]string{"[a]\nb = { c = d=e }\n"}, "a/b/c", []string{"d=e"}, nil},
+	{[]string{"[a]\nb = { c = FILE:%{TEMP}/x{y} }\n"}, "a/b/c", []string{"FILE:%{TEMP}/x{y}"}, nil},
+	{[]string{"[a]\nb = { r = { c = 1 } c = 2 r = {c=3} }\n"}, "a/b/r/c", []string{"1", "3"}, nil},
+	{[]string{"[a]\nb = { r = { c = 1 } c = 2 }\n"}, "a/b/c", []string{"2"}, nil},
+	{[]string{"[a]\nb = {\nc = 1\nr = { c = 2 }\n}\nb = { c = 3 }\n"}, "a/b/c", []string{"1", "3"}, nil},
+	{[]string{"[a]\nb = { c = d } # comment\nb = { c = e } ; comment\n"}, "a/b/c", []string{"d", "e"}, nil},
+	{[]string{"[a]\nb = { }\nb = {}\nb = { c = 1 }\n"}, "a/b/c", []string{"1"}, nil},
+	{[]string{"[a]\nb = { c = 1 }*\n", "[a]\nb = { c = 2 }\n"}, "a/b/c", []string{"1"}, nil},
+	{[]string{"[a]\nb* = { c = 1 }\n", "[a]\nb = { c = 2 }\n"}, "a/b/c", []string{"1"}, nil},
+	{[]string{"[a]\nb = { r* = { c = 1 } }\n", "[a]\nb = { r = { c = 2 } }\n"}, "a/b/r/c", []string{"1"}, nil},
+	{[]string{"[a]\nb = { c = d\n"}, "", nil, errOneLineOpen},
+	{[]string{"[a]\nb = { c = d\n}\n"}, "", nil, errOneLineOpen},
+	{[]string{"[a]\nb = { c = \"d }\n"}, "", nil, errOneLineOpen},
+	{[]string{"[a]\nb = { r = { c = d }\n"}, "", nil, errOneLineOpen},
+	{[]string{"[a]\nb = { c = d e }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = d # e }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = d [e] = f }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = d = e }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = d{e }\n"}, "", nil, errOneLineValue},
+	{[]string{"[a]\nb = { c = d } e = f\n"}, "", nil, errOneLineRest},
+	{[]string{"[a]\nb = { c = d }}\n"}, "", nil, errOneLineRest},
 }
 
 func TestRules(t *testing.T) {
@@ -102,10 +132,14 @@ func TestRules(t *testing.T) {
 }
 
 func TestErrorNamesFileLineAndText(t *testing.T) {
-	_, err := Parse("/etc/krb5.conf", []byte("[libdefaults]\n default_realm = R\n what is this\n"))
-	want := `Improper format of Kerberos configuration file: /etc/krb5.conf, line 3: "what is this": syntax error in relation`
-	if err == nil || err.Error() != want {
-		t.Errorf("error is %v,\nwant %s", err, want)
+	for line, want := range map[string]string{
+		"what is this":    `Improper format of Kerberos configuration file: /etc/krb5.conf, line 3: "what is this": syntax error in relation`,
+		"R = { kdc = a b": `Improper format of Kerberos configuration file: /etc/krb5.conf, line 3: "R = { kdc = a b": on one line each relation of a section is tag = value, the value one word or quoted`,
+	} {
+		_, err := Parse("/etc/krb5.conf", []byte("[libdefaults]\n default_realm = R\n "+line+"\n"))
+		if err == nil || err.Error() != want {
+			t.Errorf("error is %v,\nwant %s", err, want)
+		}
 	}
 }
 
@@ -116,6 +150,15 @@ func TestBounds(t *testing.T) {
 	}
 	if _, err := Parse("deep", []byte(nested+"b = {\n")); !errors.Is(err, errNesting) {
 		t.Errorf("%d levels: %v", maxNesting+1, err)
+	}
+	oneLine := func(levels int) string {
+		return "[a]\n" + strings.Repeat("b = { ", levels) + "c = d" + strings.Repeat(" }", levels) + "\n"
+	}
+	if _, err := Parse("deep", []byte(oneLine(maxNesting-1))); err != nil {
+		t.Errorf("%d levels on one line: %v", maxNesting, err)
+	}
+	if _, err := Parse("deep", []byte(oneLine(maxNesting))); !errors.Is(err, errNesting) {
+		t.Errorf("%d levels on one line: %v", maxNesting+1, err)
 	}
 	file := filepath.Join(t.TempDir(), "large")
 	write(t, file, strings.Repeat("#\n", maxFile/2))

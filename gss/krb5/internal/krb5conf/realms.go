@@ -9,34 +9,53 @@ import (
 // kdcPort is the port of a KDC that names none.
 const kdcPort = "88"
 
-// KDCs gives the KDCs of realm that [realms] lists, as "host:port" in the order of the
-// file, with port 88 where none is written. Empty without a list. IPv6 addresses stand
-// in brackets or bare. Entries that are URLs, which name KDC proxies, are left out.
-func (p *Profile) KDCs(realm string) []string {
-	return hostPorts(p.Values("realms", realm, "kdc"))
+// A KDC is an entry of a realm's list.
+type KDC struct {
+	Network string // "udp" or "tcp" where the entry says so, else empty: either
+	Addr    string // "host:port"
+}
+
+// KDCs gives the KDCs of realm that [realms] lists, in the order of the file, with
+// port 88 where none is written. Empty without a list. IPv6 addresses stand in brackets
+// or bare; "tcp/" or "udp/" may stand in front, as Heimdal has it. Entries that cannot be
+// used, such as the URLs of KDC proxies, are left out.
+func (p *Profile) KDCs(realm string) []KDC {
+	return kdcs(p.Values("realms", realm, "kdc"))
 }
 
 // PrimaryKDCs gives the KDCs of realm that hold its master database, where a
 // changed password is known first, in the manner of KDCs.
-func (p *Profile) PrimaryKDCs(realm string) []string {
+func (p *Profile) PrimaryKDCs(realm string) []KDC {
 	if vs := p.Values("realms", realm, "primary_kdc"); len(vs) > 0 {
-		return hostPorts(vs)
+		return kdcs(vs)
 	}
-	return hostPorts(p.Values("realms", realm, "master_kdc"))
+	return kdcs(p.Values("realms", realm, "master_kdc"))
 }
 
-func hostPorts(vs []string) []string {
-	var addrs []string
+func kdcs(vs []string) []KDC {
+	var found []KDC
 	for _, v := range vs {
-		if addr, ok := hostPort(v); ok {
-			addrs = append(addrs, addr)
+		if kdc, ok := parseKDC(v); ok {
+			found = append(found, kdc)
 		}
 	}
-	return addrs
+	return found
 }
 
-func hostPort(v string) (string, bool) {
+func parseKDC(v string) (kdc KDC, ok bool) {
 	v = strings.Trim(v, space)
+	for _, network := range []string{"udp", "tcp"} {
+		if host, found := strings.CutPrefix(v, network+"/"); found {
+			kdc.Network, v = network, host
+			break
+		}
+	}
+	kdc.Addr, ok = hostPort(v)
+	return kdc, ok
+}
+
+// hostPort completes what names a host with the port.
+func hostPort(v string) (string, bool) {
 	if v == "" || strings.Contains(v, "/") {
 		return "", false
 	}

@@ -144,7 +144,13 @@ func TestKDCs(t *testing.T) {
   kdc = [2001:db8::1]:750
   kdc = [2001:db8::2]
   kdc = 2001:db8::3
+  kdc = tcp/kdc3.example:750
+  kdc = udp/[2001:db8::4]
+  kdc = tcp/2001:db8::5
   kdc = https://proxy.example/KdcProxy
+  kdc = http/proxy.example
+  kdc = udp/tcp/kdc4.example
+  kdc = tcp/
   kdc = ""
   admin_server = admin.example
   master_kdc = old.example
@@ -153,19 +159,27 @@ func TestKDCs(t *testing.T) {
  OLD = {
   master_kdc = old.example
  }
- ONELINE = { kdc = x }
+ ONELINE = { kdc = x master_kdc = y }
+ STRING = x
 `)
-	want := []string{"kdc2.example:88", "kdc1.example:8888", "192.0.2.1:88", "[2001:db8::1]:750", "[2001:db8::2]:88", "[2001:db8::3]:88"}
+	want := []KDC{
+		{"", "kdc2.example:88"}, {"", "kdc1.example:8888"}, {"", "192.0.2.1:88"},
+		{"", "[2001:db8::1]:750"}, {"", "[2001:db8::2]:88"}, {"", "[2001:db8::3]:88"},
+		{"tcp", "kdc3.example:750"}, {"udp", "[2001:db8::4]:88"}, {"tcp", "[2001:db8::5]:88"},
+	}
 	if got := p.KDCs("R"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := append(p.KDCs("r"), p.KDCs("ONELINE")...); got != nil {
+	if got := append(p.KDCs("r"), p.KDCs("STRING")...); got != nil {
 		t.Errorf("got %q for realms without any", got)
 	}
-	if got := append(p.PrimaryKDCs("R"), p.PrimaryKDCs("OLD")...); !reflect.DeepEqual(got, []string{"kdc1.example:8888", "old.example:88"}) {
+	if got := append(p.KDCs("ONELINE"), p.PrimaryKDCs("ONELINE")...); !reflect.DeepEqual(got, []KDC{{"", "x:88"}, {"", "y:88"}}) {
+		t.Errorf("got %q for a realm on one line", got)
+	}
+	if got := append(p.PrimaryKDCs("R"), p.PrimaryKDCs("OLD")...); !reflect.DeepEqual(got, []KDC{{"", "kdc1.example:8888"}, {"", "old.example:88"}}) {
 		t.Errorf("primary KDCs %q", got)
 	}
-	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"OLD", "R"}) {
+	if got := p.Sections("realms"); !reflect.DeepEqual(got, []string{"OLD", "ONELINE", "R"}) {
 		t.Errorf("realms %q", got)
 	}
 }

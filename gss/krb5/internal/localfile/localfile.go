@@ -1,5 +1,5 @@
-// Package localfile opens the files that keytabs and credential caches live in, and tells
-// whether one is still what it was when it was read.
+// Package localfile opens the files that keytabs and credential caches live in, tells
+// whether one is still what it was when it was read, and reads its integers.
 package localfile
 
 import (

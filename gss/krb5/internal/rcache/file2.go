@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
@@ -96,7 +97,7 @@ func (r *File2) wrap(err error) error {
 }
 
 func (r *File2) open() error {
-	flags := os.O_RDWR | os.O_CREATE
+	flags := os.O_RDWR | os.O_CREATE | syscall.O_NONBLOCK // or a pipe might make wait
 	if r.strict {
 		flags |= noFollow
 	}

@@ -2,7 +2,6 @@ package dtls
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +14,8 @@ import (
 
 	pion "github.com/pion/dtls/v3"
 	"github.com/sirupsen/logrus"
+
+	"github.com/countersign-go/countersign/server"
 )
 
 func TestListen(t *testing.T) {
@@ -56,10 +57,8 @@ func TestListen(t *testing.T) {
 		_ = again.Close()
 	}
 
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if s.Listening() || s.Addr() != nil {
+	s.Shutdown()
+	if s.Listening() {
 		t.Error("it says that it listens")
 	}
 	if err := s.Listen("127.0.0.1:0"); err != nil {
@@ -76,37 +75,27 @@ func TestListen(t *testing.T) {
 	}
 }
 
-func TestServe(t *testing.T) {
-	es := newEvents()
+// The engine goes along when its listener moves, and its log has who it was.
+func TestEngineGoesAlong(t *testing.T) {
 	var log bytes.Buffer
 	logger := logrus.New()
 	logger.SetOutput(&log)
-	s, err := New(Config{Key: keyOf, Event: es.add, Log: logger})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Serve(t.Context()); !errors.Is(err, ErrNotListening) {
-		t.Errorf("got %v, want ErrNotListening", err)
-	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error)
-	go func() { served <- s.Serve(ctx) }()
-	if err := s.Listen("127.0.0.2:0"); err != nil { // Serve goes along
+	s, _ := start(t, Config{}, withEngine(server.Config{Log: logger}))
+	if err := s.Listen("127.0.0.2:0"); err != nil {
 		t.Fatal(err)
 	}
 	c := dial(t, s.Addr())
 	call(t, c, "hello")
-	stop()
-	if err := <-served; err != nil {
+	if err := s.Stop(); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the peer was not told: %v", err)
 	}
-	for _, words := range []string{"identity received", "encrypted with", "session closed by shutdown", "messages=1", "peer=\"" + c.LocalAddr().String()} {
+	if err := s.Listen("127.0.0.1:0"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it listens after the engine has closed it: %v", err)
+	}
+	for _, words := range []string{"identity=alice", "cipher=PSK-AES128-GCM-SHA256", "session closed by shutdown", "messages=1", "peer=\"" + c.LocalAddr().String()} {
 		if !strings.Contains(log.String(), words) {
 			t.Errorf("%q is not in the log:\n%s", words, &log)
 		}
@@ -115,9 +104,7 @@ func TestServe(t *testing.T) {
 
 func TestOnce(t *testing.T) {
 	for _, good := range []bool{true, false} {
-		s, _ := start(t, Config{Once: true})
-		served := make(chan error)
-		go func() { served <- s.Serve(t.Context()) }()
+		s, _ := start(t, Config{}, withOnce)
 		if good {
 			c := dial(t, s.Addr())
 			call(t, c, "once")
@@ -125,7 +112,7 @@ func TestOnce(t *testing.T) {
 		} else if _, err := dialFrom(t, newSocket(t), s.Addr(), "alice", []byte("not her key, this")); err == nil {
 			t.Error("a wrong key was let in")
 		}
-		if err := <-served; (err == nil) != good {
+		if err := s.wait(); (err == nil) != good {
 			t.Errorf("good %v: got %v", good, err)
 		}
 		if s.Listening() {
@@ -135,8 +122,8 @@ func TestOnce(t *testing.T) {
 }
 
 // peerOf gives what the server knows by an address.
-func peerOf(s *Server, addr net.Addr) *peer {
-	r := s.listening().router
+func peerOf(s *testServer, addr net.Addr) *conn {
+	r := s.current()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.peers[addrPort(addr)]
@@ -160,7 +147,7 @@ func TestCloseIsTold(t *testing.T) {
 
 	// The last of them has just got the server's Finished.
 	peers := []*pion.Conn{dial(t, s.Addr()), dial(t, s.Addr()), dial(t, s.Addr())}
-	if err := s.Close(); err != nil {
+	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range peers {
@@ -176,7 +163,7 @@ func TestCloseIsTold(t *testing.T) {
 // However sessions ended, a server that was closed has left no goroutine.
 func TestNothingIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s, es := start(t, Config{Grace: time.Millisecond})
+	s, es := start(t, Config{})
 	addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	for range 3 { // each replaces the one before
 		sock, err := net.ListenUDP("udp", addr)
@@ -200,7 +187,7 @@ func TestNothingIsLeft(t *testing.T) {
 	_ = c.Close()
 	es.await(t, Info, "the peer closed")
 	silentHello(t, newSocket(t), s.Addr())
-	if err := s.Close(); err != nil {
+	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
@@ -228,11 +215,11 @@ func TestFailingSocket(t *testing.T) {
 
 // A peer whose handshake is under way is told of the shutdown, too.
 func TestCloseDuringHandshake(t *testing.T) {
-	s, es := start(t, Config{Grace: 10 * time.Millisecond})
+	s, es := start(t, Config{})
 	sock := newSocket(t)
 	silentHello(t, sock, s.Addr())
 	es.await(t, Info, "handshake in progress")
-	if err := s.Close(); err != nil {
+	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, maxDatagram)
@@ -253,15 +240,12 @@ func TestCloseDuringHandshake(t *testing.T) {
 // Over IPv6, and over IPv4 to a socket of every interface.
 func TestAddressFamilies(t *testing.T) {
 	for address, to := range map[string]net.IP{"[::1]:0": net.IPv6loopback, ":0": net.IPv4(127, 0, 0, 1)} {
-		es := newEvents()
-		s, err := New(Config{Key: keyOf, Event: es.add})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Listen(address); err != nil {
+		l, set, es := setUp(t, Config{}, nil)
+		if err := l.Listen(address); err != nil {
 			t.Logf("%s: %v", address, err) // no IPv6 here
 			continue
 		}
+		s := run(t, l, set)
 		sock, err := net.ListenUDP("udp", &net.UDPAddr{IP: to})
 		if err != nil {
 			t.Fatal(err)
@@ -277,7 +261,7 @@ func TestAddressFamilies(t *testing.T) {
 			t.Errorf("%s: it came from %v", address, e.Peer)
 		}
 		_ = c.Close()
-		_ = s.Close()
+		_ = s.Stop()
 	}
 }
 
@@ -286,8 +270,9 @@ func TestPrinter(t *testing.T) {
 	var out bytes.Buffer
 	show := newPrinter(&out, false)
 	show(Event{Kind: Datagram, Peer: from, Text: "a\x1bb\n", Ciphertext: []byte{0x17, 0xfe}})
+	show(Event{Kind: Datagram, Peer: from, Text: "b"})
 	show(Event{Kind: Error, Text: "bad"})
-	if got, want := out.String(), "datagram: 192.0.2.1:5684: \n\tciphertext: 17fe\n\ttext: \"a\\x1bb\\n\"\nerror: bad\n"; got != want {
+	if got, want := out.String(), "datagram: 192.0.2.1:5684: \n\tciphertext: 17fe\n\ttext: \"a\\x1bb\\n\"\ndatagram: 192.0.2.1:5684: \n\ttext: \"b\"\nerror: bad\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	seen := make(map[string]bool)
@@ -313,12 +298,10 @@ func TestPrinter(t *testing.T) {
 func TestConfigRefused(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no key function": {},
-		"reply":           {Key: keyOf, Reply: 7},
 		"handshakes":      {Key: keyOf, MaxHandshakes: -1},
 		"prefix":          {Key: keyOf, MaxPerPrefix: -1},
-		"connections":     {Key: keyOf, MaxConnections: -1},
 		"timeout":         {Key: keyOf, HandshakeTimeout: -1},
-		"idle":            {Key: keyOf, IdleTimeout: -1},
+		"grace":           {Key: keyOf, Grace: -1},
 		"hint":            {Key: keyOf, Hint: strings.Repeat("h", 129)},
 	} {
 		if _, err := New(cfg); err == nil {
