@@ -98,8 +98,7 @@ func TestSend(t *testing.T) {
 	wantErr(t, "without time", err, context.Canceled)
 
 	// A server that does not answer: whether the user got it is not known.
-	c.block = make(chan struct{})
-	defer close(c.block)
+	defer c.hold()()
 	b.ok(b.WantUser(alice, false))
 	bob := push.User{Name: "bob", Local: true}
 	c.ok(c.WantUser(bob, true))

@@ -74,8 +74,7 @@ func TestSendInterrupted(t *testing.T) {
 	a, b := join(t, c.URLs(), never), join(t, c.URLs())
 	b.ok(b.WantUser(alice, true))
 	b.reaches(a)
-	b.block = make(chan struct{})
-	defer close(b.block)
+	defer b.hold()()
 	failed := make(chan error, 1)
 	go func() {
 		_, err := a.Send(context.Background(), alice, []byte("x"))
@@ -93,9 +92,7 @@ func TestSlowReceiver(t *testing.T) {
 	a, b := join(t, url), join(t, url)
 	b.ok(b.WantGroup(1, true))
 	b.reaches(a)
-	b.mu.Lock()
-	b.block = make(chan struct{})
-	b.mu.Unlock()
+	release := b.hold()
 	const total = 1000
 	msg := strings.Repeat("x", 64<<10)
 	for i := range total {
@@ -112,10 +109,7 @@ func TestSlowReceiver(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	b.mu.Lock()
-	close(b.block)
-	b.block = nil
-	b.mu.Unlock()
+	release()
 	lines := b.await("the end", func(lines []string) bool {
 		if len(lines) > 0 && lines[len(lines)-1] == "announced end" {
 			return true

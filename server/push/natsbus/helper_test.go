@@ -79,6 +79,20 @@ func (h *hub) Sent(user push.User, msg []byte) int {
 	return h.sessions(user)
 }
 
+// hold has the hub take nothing more once it was told something, until it is released.
+func (h *hub) hold() (release func()) {
+	block := make(chan struct{})
+	h.mu.Lock()
+	h.block = block
+	h.mu.Unlock()
+	return func() {
+		h.mu.Lock()
+		h.block = nil
+		h.mu.Unlock()
+		close(block)
+	}
+}
+
 // has says how many sessions every user has here.
 func (h *hub) has(sessions int) {
 	h.mu.Lock()
