@@ -8,34 +8,55 @@ import (
 	"github.com/countersign-go/countersign/gss/spnego"
 )
 
-// acquire gets the credential of the service and an acceptor for it, which
-// accepts IAKERB as well where iakerb is not nil.
-func acquire(ctx context.Context, opts options) (kerberos *krb5.Acceptor, iakerb *krb5.IAKERBAcceptor, cred *krb5.Credential, err error) {
+// A key is the credential of the service, with what accepts contexts by it for
+// all services that authenticate.
+type key struct {
+	acceptor gss.Acceptor
+	kerberos *krb5.Acceptor
+	cred     *krb5.Credential
+}
+
+// acquire gets the credential of the service and an acceptor for it.
+func acquire(ctx context.Context, opts options) (*key, error) {
 	var keytab *krb5.Keytab
+	var err error
 	if opts.keytab != "" {
 		if keytab, err = krb5.OpenKeytab(opts.keytab); err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 	}
-	cred, err = krb5.AcquireCredential(ctx, krb5.CredentialConfig{
+	k := new(key)
+	k.cred, err = krb5.AcquireCredential(ctx, krb5.CredentialConfig{
 		Usage: gss.AcceptOnly, Name: gss.HostService(opts.service), Keytab: keytab,
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	config := krb5.AcceptorConfig{Credential: cred, Bindings: opts.tls.bindings}
+	config := krb5.AcceptorConfig{Credential: k.cred, Bindings: opts.tls.bindings}
+	var iakerb *krb5.IAKERBAcceptor // nil: not accepted
 	if opts.iakerb {
 		if iakerb, err = krb5.NewIAKERBAcceptor(krb5.IAKERBAcceptorConfig{AcceptorConfig: config}); err == nil {
-			kerberos = iakerb.Acceptor
+			k.kerberos = iakerb.Acceptor
 		}
 	} else {
-		kerberos, err = krb5.NewAcceptor(config)
+		k.kerberos, err = krb5.NewAcceptor(config)
+	}
+	if err == nil {
+		k.acceptor, err = offered(k.kerberos, iakerb, opts.mechanism)
 	}
 	if err != nil {
-		_ = cred.Release() // it holds nothing that could fail to be released
-		return nil, nil, nil, err
+		k.release()
+		return nil, err
 	}
-	return kerberos, iakerb, cred, nil
+	return k, nil
+}
+
+// release gives back what the key holds.
+func (k *key) release() {
+	if k.kerberos != nil {
+		_ = k.kerberos.Close() // a file that was only read and locked
+	}
+	_ = k.cred.Release() // an acceptor's holds nothing that could fail
 }
 
 // offered is what the server accepts: Kerberos, with -iakerb that too, each as

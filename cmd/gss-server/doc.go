@@ -1,10 +1,11 @@
 // Command gss-server serves the sign service of the GSS-API sample programs over
-// Kerberos V5, on TCP and TLS, and an echo to try a transport with. Its manual
-// page says what it takes.
+// Kerberos V5, on TCP and TLS, the push service beside it, and an echo to try a
+// transport with. Its manual page says what it takes.
 //
 // # How the data flows
 //
-//	arguments ─→ options ─→ acquire: keytab → credential → acceptor ─→ sign.Service ─┐
+//	arguments ─→ options ─→ acquire: keytab → credential → acceptor ┬→ sign.Service ─┐
+//	                │              policy.Policy, natsbus.Bus ──────└→ push.Service ─┤
 //	                │                                                  echo.Service ─┤
 //	                ├──→ endpoints ─→ listen, systemd's sockets, inetd's ────────────┼─→ server.Server
 //	                └──→ tlsPolicy: key, client CAs, CRLs ─→ tlspolicy.Policy ───────┘

@@ -20,7 +20,7 @@ type endpoint struct {
 
 var (
 	transports = []string{"tcp", "tls", "dtls"}
-	services   = []string{"sign", "echo"}
+	services   = []string{"sign", "echo", "push"}
 )
 
 // parseEndpoint reads a --listen argument: transport://host:port?service=name,
@@ -72,8 +72,8 @@ func parseEndpoint(text string) (endpoint, error) {
 		}
 	}
 	switch {
-	case e.transport == "dtls" && e.service == "sign":
-		return wrong("'dtls://:4447?service=echo' is what DTLS can carry", "the sign service needs a stream, and DTLS carries datagrams, which can be lost and come out of order")
+	case e.transport == "dtls" && e.service != "echo":
+		return wrong("'dtls://:4447?service=echo' is what DTLS can carry", "the %s service needs a stream, and DTLS carries datagrams, which can be lost and come out of order", e.service)
 	case e.ack && e.transport != "dtls":
 		return wrong("leave it out, or use dtls", "reply=ack answers datagrams, and %s is a stream", e.transport)
 	}

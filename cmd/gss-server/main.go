@@ -80,14 +80,26 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 
 	out, flush := openOutput(ctx, opts, log)
 	defer flush()
-	var signing server.Service // nil: no listener asks for it
-	if opts.signs() {
-		service, release, err := newSign(ctx, opts, out)
+	services := make(map[string]server.Service) // those that listeners share
+	var pushing *pushService                    // nil: no listener asks for it
+	if opts.authenticates() {
+		key, err := acquire(ctx, opts)
 		if err != nil {
-			return err
+			return fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
 		}
-		defer release()
-		signing = service
+		defer key.release()
+		if opts.serves("sign") {
+			if services["sign"], err = newSign(opts, key, out); err != nil {
+				return err
+			}
+		}
+		if opts.serves("push") {
+			if pushing, err = newPush(opts, key, log); err != nil {
+				return err
+			}
+			defer pushing.release()
+			services["push"] = pushing
+		}
 	}
 	policy, err := opts.tlsPolicy(log)
 	if err != nil {
@@ -98,7 +110,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		return err
 	}
 	config := opts.server
-	config.Service = signing
+	config.Service = services["sign"]
 	config.Log = log
 	srv, err := server.New(config)
 	if err != nil {
@@ -116,6 +128,9 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 		}
 		if keys != nil {
 			reloadKeys(keys, log)
+		}
+		if pushing != nil {
+			pushing.reload()
 		}
 	})()
 
@@ -139,7 +154,7 @@ func serve(opts options, log *logrus.Logger, reopen func() error, conn *os.File)
 			}
 			log.WithFields(logrus.Fields{"address": l.Addr().String(), "transport": l.endpoint.transport, "service": service}).Info("listening")
 		}
-		served := server.Listener{Listener: l.Listener, Service: signing}
+		served := server.Listener{Listener: l.Listener, Service: services[l.endpoint.service]}
 		if l.endpoint.transport == "tls" {
 			served.Listener = policy.Listen(l.Listener)
 		}
@@ -184,33 +199,17 @@ func importer(opts options) func([]byte) (gss.Context, error) {
 	return func(token []byte) (gss.Context, error) { return krb5.ImportContext(token, krb5.ImportConfig{}) }
 }
 
-// newSign makes the sign service. release gives back what it holds.
-func newSign(ctx context.Context, opts options, out io.Writer) (service server.Service, release func(), err error) {
-	kerberos, iakerb, cred, err := acquire(ctx, opts)
-	if err != nil {
-		return nil, nil, fmt.Errorf("acquiring credentials for %s: %w", opts.service, err)
-	}
-	release = func() {
-		_ = kerberos.Close() // a file that was only read and locked
-		_ = cred.Release()   // an acceptor's holds nothing that could fail
-	}
-	acceptor, err := offered(kerberos, iakerb, opts.mechanism)
-	if err == nil {
-		service, err = sign.New(sign.Config{
-			Acceptor:             acceptor,
-			LocalName:            kerberos.LocalName,
-			AllowUnauthenticated: opts.allowUnauthenticated,
-			MaxMessage:           opts.maxMessage,
-			Output:               out,
-			Verbose:              opts.verbose,
-			Import:               importer(opts),
-		})
-	}
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	return service, release, nil
+// newSign makes the sign service.
+func newSign(opts options, key *key, out io.Writer) (server.Service, error) {
+	return sign.New(sign.Config{
+		Acceptor:             key.acceptor,
+		LocalName:            key.kerberos.LocalName,
+		AllowUnauthenticated: opts.allowUnauthenticated,
+		MaxMessage:           opts.maxMessage,
+		Output:               out,
+		Verbose:              opts.verbose,
+		Import:               importer(opts),
+	})
 }
 
 // reported marks a session's failure as logged by the server.

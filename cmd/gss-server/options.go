@@ -38,6 +38,7 @@ type options struct {
 
 	tls  tlsOptions
 	dtls dtlsOptions
+	push pushOptions
 
 	export  bool
 	iakerb  bool
@@ -70,13 +71,14 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.StringVar(&o.logFile, "logfile", "", "append log records to this `file`; - is standard error (default -; syslog with -inetd)")
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
 	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
-	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`")
+	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`; push: 65536 unless given")
 	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` for TLS and to establish a context")
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
 	fs.DurationVar(&o.server.IdleTimeout, "idle-timeout", server.DefaultIdleTimeout, "`time` between messages")
 	fs.DurationVar(&o.server.Grace, "grace", server.DefaultGrace, "`time` for running exchanges when told to stop")
 	o.tls.flags(fs)
 	o.dtls.flags(fs)
+	o.push.flags(fs)
 	fs.BoolVar(&o.export, "export", false, "export each context, import it again and go on with that one")
 	fs.BoolVar(&o.iakerb, "iakerb", false, "accept IAKERB, too: ask the KDC for clients that cannot reach it")
 	fs.BoolVar(&o.version, "version", false, "print the version")
@@ -95,8 +97,16 @@ every listener echoes, none is given.
 Options (a single dash does, too):
 ` + new(options).flags().FlagUsagesWrapped(80) + `
 Listeners are written transport://host:port?service=S. Transports are tcp, tls
-and, for echo alone, dtls; services are sign, unless another is given, and echo,
-which sends back what comes. host:port alone is tcp.
+and, for echo alone, dtls; services are sign, unless another is given, echo,
+which sends back what comes, and push. host:port alone is tcp.
+
+Push: clients subscribe to groups, publish to them, and send to each other. Who
+one is, the context says. Without a policy whoever Kerberos knows may read and
+publish; lines of one, with * in names, and # before comments:
+  group 1 "R&D Department"
+  read 1,3 *@EXAMPLE.COM
+  publish 1,2 alice@EXAMPLE.COM */admin@EXAMPLE.COM
+  arrive 1,3 *@EXAMPLE.COM
 
 Client certificates: none are asked for; report: whatever comes, the connection
 stands, and the log tells; verify: a client without a valid one is told why in a
@@ -104,9 +114,9 @@ line of text; require: it fails the handshake. Certificates and CRLs that are
 replaced count from the next handshake on.
 
 Signals: INT and TERM stop it, once running exchanges are over; HUP reopens the
-log file and reads certificates, CRLs and pre-shared keys again. Exit status: 0
-it did what it was asked to; 1 it could not, or, with -once and -inetd, the
-session failed; 2 the command line is wrong.
+log file and reads certificates, CRLs, pre-shared keys and the push policy again.
+Exit status: 0 it did what it was asked to; 1 it could not, or, with -once and
+-inetd, the session failed; 2 the command line is wrong.
 
 Examples:
   gss-server host@server.example
@@ -114,6 +124,9 @@ Examples:
   gss-server --keytab /etc/gss/service.keytab --log-format json host@server.example
   gss-server --listen tls://:4445 --tls-cert server.crt --tls-key server.key \
       --bind require host@server.example
+  gss-server --listen 'tls://:4448?service=push' --tls-cert server.crt \
+      --tls-key server.key --group '1=R&D Department' --group 2=Production \
+      host@server.example
 
   inetd.conf, as a user that can read the keytab:
   4444 stream tcp nowait gss /usr/local/bin/gss-server gss-server -inetd host@server.example
@@ -204,13 +217,16 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	if err := o.checkDTLS(fs); err != nil {
 		return err
 	}
+	if err := o.checkPush(fs); err != nil {
+		return err
+	}
 	switch {
-	case fs.NArg() == 0 && o.signs():
+	case fs.NArg() == 0 && o.authenticates():
 		return &hintedError{what: "no service name", hint: "name the service whose key is in the keytab, as in: gss-server host@server.example"}
 	case fs.NArg() > 1:
 		return extraArguments(fs.Args())
-	case fs.NArg() == 1 && !o.signs():
-		return &hintedError{what: fmt.Sprintf("%s: no listener has the sign service", fs.Arg(0)), hint: "leave the name out, or a service=echo"}
+	case fs.NArg() == 1 && !o.authenticates():
+		return &hintedError{what: fmt.Sprintf("%s: no listener has the sign or the push service", fs.Arg(0)), hint: "leave the name out, or a service=echo"}
 	case fs.Changed("port") && fs.Changed("listen"):
 		return &hintedError{what: "-port and --listen contradict each other", hint: "--listen takes the port, too, as in --listen 127.0.0.1:4444"}
 	case o.logFormat != "text" && o.logFormat != "json":
@@ -234,10 +250,16 @@ func (o *options) check(fs *pflag.FlagSet) error {
 	return o.checkMechanism()
 }
 
-// signs reports whether the sign service is asked for, which takes a keytab.
-func (o *options) signs() bool {
-	return o.inetd || o.any(func(e endpoint) bool { return e.service == "sign" })
+// serves reports whether a service is asked for.
+func (o *options) serves(service string) bool {
+	if o.inetd {
+		return service == "sign"
+	}
+	return o.any(func(e endpoint) bool { return e.service == service })
 }
+
+// authenticates reports whether clients are authenticated, which takes a keytab.
+func (o *options) authenticates() bool { return o.serves("sign") || o.serves("push") }
 
 // checkMechanism refuses what cannot be accepted.
 func (o *options) checkMechanism() error {

@@ -54,7 +54,7 @@ func (o *options) checkTLS(fs *pflag.FlagSet) error {
 	if t.bindings, known = policies[t.bind]; !known {
 		return &hintedError{what: fmt.Sprintf("--bind %q: known are off, allow and require", t.bind), hint: seeHelp}
 	}
-	unbound := func(e endpoint) bool { return e.service == "sign" && e.transport == "tcp" }
+	unbound := func(e endpoint) bool { return e.service != "echo" && e.transport == "tcp" }
 	if t.bind == "require" && (o.inetd || o.any(unbound)) {
 		return &hintedError{what: "--bind require: plain TCP is no channel that a context could be bound to", hint: "give tls:// listeners only, as in --listen tls://:4445"}
 	}
