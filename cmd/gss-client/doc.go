@@ -5,7 +5,8 @@
 // # How the data flows
 //
 //	arguments ─→ options ─┬─→ client.Dial: transport, context ─→ message ─→ MIC ─→ verified, printed
-//	                      └─→ load.Run: the same many times ─→ summary
+//	                      ├─→ load.Run: the same many times ─→ summary
+//	                      └─→ push.Dial: operations ─→ results, events ─→ pushView: lines, JSON
 //
 // Standard output has the lines that MIT's gss-client prints, standard error what
 // went wrong and what to do about it. The exit status says whether every answer

@@ -15,6 +15,8 @@ func FuzzParse(f *testing.F) {
 		"--size 10 --concurrency 4 --duration 3s localhost host@localhost",
 		"-- localhost host@localhost -f",
 		"-user alice -pass alicepw -seq localhost host hello",
+		"--subscribe 1,3 --watch --json tls://localhost host@localhost",
+		"--service push --publish 1 --to bob localhost host@localhost -f file",
 		"-f",
 		"-port",
 		"-=",
@@ -32,6 +34,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if o.load && o.duration == 0 && (o.ccount == 0 || o.mcount == 0) {
 			t.Fatalf("a load without an end: %+v", o)
+		}
+		if o.push.asked && (o.load || o.push.sends() != (o.msg != "") && !o.push.sends()) {
+			t.Fatalf("push with a load test, or with a message that goes nowhere: %+v", o)
 		}
 		doubled := strings.Split(line, "\n")
 		if len(doubled[0]) > 1 && doubled[0][0] == '-' && !strings.HasPrefix(doubled[0], "--") {

@@ -4,6 +4,9 @@ const help = `Usage: gss-client [options] host service message
        gss-client [options] host service -f file
        gss-client [options] --size S host service
        gss-client --service echo [options] host message
+       gss-client --subscribe G --watch [options] host service
+       gss-client --publish G | --to U [options] host service message
+       gss-client --batch F [options] host service
 
 Connect to a gss-server, establish a Kerberos security context with it, send
 the message encrypted, and verify the MIC of it that the server sends back.
@@ -41,9 +44,9 @@ Options, with one dash or two, go before the host; after the service only -f.
   -nw          do not wrap the message: it is sent readable and unprotected
   -nx          do not encrypt the message: it is sent readable
   -nm          ask for no MIC
-  --service S  sign (the default), or echo: send the message without Kerberos,
+  --service S  sign (the default); echo: send the message without Kerberos,
                print what comes back and compare; datagrams may also be answered
-               by "to ADDRESS:PORT: ACK"
+               by "to ADDRESS:PORT: ACK"; push: as below
   --tls-ca F   PEM file of the CAs to trust; the system's unless given
   --tls-cert F, --tls-key F  PEM files: a certificate to show to servers that
                ask for one, and its key, if that is not in the same file
@@ -59,6 +62,19 @@ Options, with one dash or two, go before the host; after the service only -f.
   --version    print the version
   --help       print this
 
+These speak to a listener with the push service, and go together. The result of
+each operation is printed. To others one is who the context says:
+
+  --subscribe G  subscribe to groups, by their numbers, such as 1,3
+  --watch        print what comes until Ctrl-C; connect again when need be
+  --publish G    publish the message to groups, subscribed to or not
+  --to U         send the message to a user: a principal, or a local user's name
+  --batch F      do what the lines of F say, or of standard input, which is -:
+                 subscribe 1,3 | leave 1 | publish 1,2 TEXT | to alice TEXT |
+                 sign TEXT | wait 2s
+
+With --json, which is below, each result, message and event is a line of JSON.
+
 Any of these makes a load test of it, with -ccount connections of -mcount
 messages each, and prints throughput, latencies and errors at the end:
 
@@ -68,15 +84,16 @@ messages each, and prints throughput, latencies and errors at the end:
   --rate R         send R messages a second over all connections, on a schedule
                    from which latency counts, whether the server keeps up or not
   --size S         send S bytes instead of a message on the command line
-  --json           print the summary as JSON, times in seconds
+  --json           print the summary as JSON, times in seconds; with options of
+                   push, lines as said there
 
 Without --duration, -ccount is as large as --concurrency unless given. Ctrl-C
 ends the test and prints the summary.
 
 Exit status:
   0  all that was asked for was done: every message was answered, and unless
-     -nm or -na was given every MIC was verified
-  1  something failed, or was interrupted
+     -nm or -na was given every MIC was verified; --watch was ended by Ctrl-C
+  1  something failed, was interrupted, or was refused by a push server
   2  the command line makes no sense
   3  the server's certificate is not trusted
   4  the server's certificate is for another name
@@ -90,6 +107,9 @@ Examples:
   gss-client --tls-ca ca.crt --bind require tls://server.example.org:4445 \
       host@server.example.org "hello"
   gss-client --service echo tls://server.example.org:4446 "hello"
+  gss-client --subscribe 1,3 --watch tls://server.example.org:4448 \
+      host@server.example.org
+  gss-client --to bob tls://server.example.org:4448 host@server.example.org "hi"
   gss-client -nx -q ::1 host@localhost "readable, but protected"
 
 Environment: KRB5CCNAME names the credential cache, KRB5_CONFIG krb5.conf.

@@ -51,10 +51,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "gss-client "+version())
 		return exitVerified
 	}
-	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load}
+	p := &printer{out: bufio.NewWriter(stdout), quiet: o.quiet || o.load || o.push.asked}
 	switch {
 	case o.load:
 		err = o.runLoad(ctx, p, stderr)
+	case o.push.asked:
+		err = o.runPush(ctx, p, stdout, stderr)
 	case o.tls.service == "echo":
 		err = o.echo(ctx, p)
 	default:

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 	"github.com/countersign-go/countersign/gss/gsstest"
 	"github.com/countersign-go/countersign/gss/krb5"
 	"github.com/countersign-go/countersign/gss/spnego"
+	"github.com/countersign-go/countersign/server"
+	"github.com/countersign-go/countersign/server/push"
+	"github.com/countersign-go/countersign/server/push/policy"
 )
 
 // hurry keeps a program with the race detector from sleeping a second at exit.
@@ -33,6 +37,7 @@ func TestMain(m *testing.M) {
 //
 //	serve FAULT       a server with that fault of package clienttest; $PORT is its port
 //	serve skew        an honest one whose clock is ten minutes ahead
+//	push N=NAME...    a push server with these groups; $PUSH is its URL
 //	kdc FAULT         stopped; silent; or alice's ticket-granting ticket is expired
 //	exits N COMMAND   exec, with that exit status
 func TestScript(t *testing.T) {
@@ -42,6 +47,7 @@ func TestScript(t *testing.T) {
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve,
+			"push":  servePush,
 			"kdc":   changeKDC,
 			"exits": exits,
 		},
@@ -76,28 +82,63 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: serve FAULT")
 	}
-	var cfg krb5.AcceptorConfig
 	fault := clienttest.Fault(args[0])
+	clock := time.Now
 	if args[0] == "skew" {
 		fault = clienttest.Honest
-		cfg.Time = func() time.Time { return time.Now().Add(10 * time.Minute) }
+		clock = func() time.Time { return time.Now().Add(10 * time.Minute) }
 	}
+	sham, err := clienttest.NewServer(newAcceptor(ts, clock), fault)
+	ts.Check(err)
+	ts.Defer(sham.Close)
+	_, port, err := net.SplitHostPort(sham.Addr())
+	ts.Check(err)
+	ts.Setenv("PORT", port)
+}
+
+// newAcceptor accepts by the script's keytab.
+func newAcceptor(ts *testscript.TestScript, clock func() time.Time) gss.Acceptor {
 	profile, err := krb5.ReadProfile(ts.MkAbs("krb5.conf"))
 	ts.Check(err)
 	keytab, err := krb5.OpenKeytab(ts.MkAbs("keytab"))
 	ts.Check(err)
-	cfg.Credential, err = krb5.AcquireCredential(context.Background(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keytab, Profile: profile})
+	cred, err := krb5.AcquireCredential(context.Background(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Keytab: keytab, Profile: profile})
 	ts.Check(err)
-	kerberos, err := krb5.NewAcceptor(cfg)
+	iakerb, err := krb5.NewIAKERBAcceptor(krb5.IAKERBAcceptorConfig{AcceptorConfig: krb5.AcceptorConfig{Credential: cred, Time: clock}})
 	ts.Check(err)
-	acceptor, err := spnego.NewAcceptor(kerberos)
+	acceptor, err := spnego.NewAcceptor(iakerb.Acceptor, iakerb)
 	ts.Check(err)
-	server, err := clienttest.NewServer(acceptor, fault)
+	return acceptor
+}
+
+func servePush(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: push N=NAME...")
+	}
+	var groups []push.Group
+	for _, arg := range args {
+		g, err := policy.ParseGroup(arg)
+		ts.Check(err)
+		groups = append(groups, g)
+	}
+	service, err := push.New(push.Config{
+		Acceptor:  newAcceptor(ts, time.Now),
+		LocalName: func(n gss.Name) (string, error) { local, _, _ := strings.Cut(n.String(), "@"); return local, nil },
+		Setup:     func(h *push.Hub) error { return h.SetGroups(groups) },
+	})
 	ts.Check(err)
-	ts.Defer(server.Close)
-	_, port, err := net.SplitHostPort(server.Addr())
+	engine, err := server.New(server.Config{Service: service})
 	ts.Check(err)
-	ts.Setenv("PORT", port)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- engine.Run(ctx, l) }()
+	ts.Defer(func() {
+		stop()
+		ts.Check(errors.Join(<-done, service.Close()))
+	})
+	ts.Setenv("PUSH", "tcp://"+l.Addr().String())
 }
 
 func changeKDC(ts *testscript.TestScript, neg bool, args []string) {

@@ -45,15 +45,16 @@ type options struct {
 	timeout   time.Duration
 	version   bool
 
-	load        bool // any of the next five was given
+	load        bool // any of the next five was given, and no push
 	concurrency int
 	duration    time.Duration
 	rate        float64
 	size        int
 	json        bool
 
-	tls tlsOptions
-	psk pskOptions
+	tls  tlsOptions
+	psk  pskOptions
+	push pushOptions
 
 	host    string
 	service string
@@ -94,6 +95,7 @@ func newFlags(o *options) *pflag.FlagSet {
 	fs.BoolVar(&o.json, "json", false, "")
 	o.tls.flags(fs)
 	o.psk.flags(fs)
+	o.push.flags(fs)
 	fs.BoolP("help", "h", false, "")
 	return fs
 }
@@ -116,8 +118,11 @@ func parse(args []string) (*options, error) {
 	if o.version {
 		return o, nil
 	}
+	if err := o.settlePush(fs); err != nil {
+		return nil, err
+	}
 	for _, name := range []string{"concurrency", "duration", "rate", "size", "json"} {
-		o.load = o.load || fs.Changed(name)
+		o.load = o.load || fs.Changed(name) && !o.push.asked
 	}
 	if err := o.positional(rest, fs.Changed("size")); err != nil {
 		return nil, err
@@ -194,6 +199,14 @@ func (o *options) positional(rest []string, madeUp bool) error {
 			rest = append(rest, "")
 		}
 	}
+	if o.push.asked && !o.push.sends() {
+		if len(rest) > 2 {
+			return usage(fmt.Sprintf("%q: a message goes with --publish or --to only", rest[2]), hintPush)
+		}
+		if len(rest) == 2 {
+			rest = append(rest, "")
+		}
+	}
 	switch {
 	case len(rest) < 3:
 		missing := []string{"host", "service", "message"}[len(rest):]
@@ -222,6 +235,9 @@ func (o *options) check(fs *pflag.FlagSet) error {
 		return err
 	}
 	if err := o.checkTLS(fs); err != nil {
+		return err
+	}
+	if err := o.checkPush(fs); err != nil {
 		return err
 	}
 	if err := o.checkPSK(fs); err != nil {

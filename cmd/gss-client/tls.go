@@ -21,7 +21,7 @@ import (
 // tlsOptions are those of tls:// servers, and what else a URL chooses.
 type tlsOptions struct {
 	transport string // tcp, tls or dtls
-	service   string // sign or echo
+	service   string // sign, echo or push
 	ca        string
 	cert      string
 	key       string
@@ -80,8 +80,8 @@ var signOnly = []string{
 
 func (o *options) checkTLS(fs *pflag.FlagSet) error {
 	t := &o.tls
-	if t.service != "sign" && t.service != "echo" {
-		return usage(fmt.Sprintf("--service %q: known are sign and echo", t.service), "")
+	if t.service != "sign" && t.service != "echo" && t.service != "push" {
+		return usage(fmt.Sprintf("--service %q: known are sign, echo and push", t.service), "")
 	}
 	if t.service == "echo" {
 		if i := slices.IndexFunc(signOnly, fs.Changed); i >= 0 {

@@ -290,7 +290,7 @@ func TestURLs(t *testing.T) {
 		{"--tls-pkcs12 p host svc msg", "", "--tls-pkcs12: the connection is not TLS"},
 		{"--tls-min SSLv3 tls://host svc msg", "", "are broken"},
 		{"--service echo -na host msg", "", "--service echo has no use for -na"},
-		{"--service push host svc msg", "", "known are sign and echo"},
+		{"--service pull host svc msg", "", "known are sign, echo and push"},
 		{"--service echo host", "", "missing: message"},
 		{"--service echo host svc msg", "", "no argument is taken after the message"},
 	} {
