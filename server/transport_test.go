@@ -157,6 +157,45 @@ func TestTransportIsTold(t *testing.T) {
 	})
 }
 
+// updating answers what it reads, as TLS does a key update.
+type updating struct{ net.Conn }
+
+func (c updating) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		_, err = io.WriteString(c.Conn, "updated\n")
+	}
+	return n, err
+}
+
+// A transport can write while a message is waited for, however long ago the last
+// one was.
+func TestWritesWhileAwaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t, server.Config{Service: lines{}, HandshakeTimeout: time.Second, MessageTimeout: time.Second, IdleTimeout: time.Minute})
+		ours, theirs := net.Pipe()
+		result := make(chan error, 1)
+		go func() { result <- srv.ServeConn(t.Context(), updating{theirs}) }()
+		for _, line := range []string{"hello", "one", "bye"} {
+			want := "updated\n"
+			if line != "hello" {
+				want += line + "\n"
+			}
+			if _, err := io.WriteString(ours, line+"\n"); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(ours, got); err != nil || string(got) != want {
+				t.Fatalf("%s: heard %q, %v", line, got, err)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Each listener has its own service; connections that come without a listener's
 // have the config's, or none.
 func TestServicePerListener(t *testing.T) {
