@@ -31,6 +31,9 @@ var (
 	// closed because the server stops.
 	ErrShutdown = errors.New("the server is shutting down")
 
+	// ErrFull says that there were [Config.MaxConnections] connections already.
+	ErrFull = errors.New("too many connections")
+
 	// ErrHandshakeTooLong says that the peer sent more than any handshake needs.
 	ErrHandshakeTooLong = fmt.Errorf("handshake is longer than %d bytes", maxHandshakeBytes)
 )
