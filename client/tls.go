@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -86,9 +87,7 @@ const Securing Step = "securing connection"
 
 // config gives crypto/tls's config for a server of that name.
 func (t *TLS) config(name string) *tls.Config {
-	if t.ServerName != "" {
-		name = t.ServerName
-	}
+	name, _, _ = strings.Cut(cmp.Or(t.ServerName, name), "%") // the zone of an IPv6 address is nobody's but this machine's
 	cfg := &tls.Config{
 		ServerName: name,
 		MinVersion: t.MinVersion,
@@ -163,7 +162,6 @@ func (c *Config) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		conn.Close()
 		return nil, &Error{Securing, errors.New("no name that the server's certificate must have")}
 	}
-	name, _, _ = strings.Cut(name, "%") // the zone of an IPv6 address is nobody's but this machine's
 	secured := tls.Client(conn, c.TLS.config(name))
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()

@@ -165,6 +165,7 @@ func TestGravestFault(t *testing.T) {
 		{"server-misnamed", "", x509.NewCertPool(), client.Untrusted},
 		{"server-expired", "elsewhere.test", roots(certs), client.WrongName},
 		{"server-misnamed", "other.test", roots(certs), client.Trusted},
+		{"server", "::1%lo", roots(certs), client.Trusted}, // where ::1 is, is no part of its name
 	} {
 		addr, received := echoTLS(t, certs, tt.key)
 		conn, err := client.Connect(t.Context(), client.Config{Addr: addr, TLS: &client.TLS{Roots: tt.roots, ServerName: tt.name}})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -28,10 +29,7 @@ func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle 
 	for _, l := range listeners {
 		loops.Go(func() {
 			defer stop()
-			service := srv.cfg.Service
-			if own, ok := l.(*Listener); ok {
-				service = own.Service
-			}
+			service := srv.serviceOf(l)
 			err := srv.acceptFrom(ctx, l, func(conn net.Conn) (more bool) { return handle(conn, service) })
 			if err != nil {
 				failed <- err
@@ -49,6 +47,18 @@ func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle 
 	default:
 		return nil
 	}
+}
+
+// serviceOf is the listener's own service if it has one, else the config's.
+func (srv *Server) serviceOf(l net.Listener) Service {
+	var own Service
+	switch l := l.(type) {
+	case *Listener:
+		own = l.Service
+	case Listener:
+		own = l.Service
+	}
+	return cmp.Or(own, srv.cfg.Service)
 }
 
 func (srv *Server) acceptFrom(ctx context.Context, l net.Listener, handle func(net.Conn) (more bool)) error {

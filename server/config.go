@@ -50,7 +50,7 @@ const (
 // handshake: nothing has been asked yet.
 type Listener struct {
 	net.Listener
-	Service Service
+	Service Service // nil: the config's
 }
 
 // A Config says what a [Server] serves and how much it bears. Zero means the

@@ -47,7 +47,7 @@ func New(cfg Config) (*Server, error) {
 func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	sessions := newCrew(func(s *Session) { _ = srv.serve(s) }) // logged there
 	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
-		if s := srv.open(conn, service); s != nil {
+		if s, err := srv.open(conn, service); err == nil {
 			sessions.take(s)
 		}
 		return true
@@ -83,43 +83,44 @@ func (srv *Server) RunOnce(ctx context.Context, listeners ...net.Listener) error
 }
 
 // ServeConn serves one connection by the config's service, closes it, and
-// returns what the service returned. When ctx ends the server drains.
+// returns what the service returned, or [ErrFull] or [ErrShutdown] if it did not
+// come to that. When ctx ends the server drains.
 func (srv *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	return srv.serveConn(ctx, conn, srv.cfg.Service)
 }
 
 func (srv *Server) serveConn(ctx context.Context, conn net.Conn, service Service) error {
-	s := srv.open(conn, service)
-	if s == nil {
-		return ErrShutdown
+	s, err := srv.open(conn, service)
+	if err != nil {
+		return err
 	}
 	defer context.AfterFunc(ctx, srv.drain)()
 	return srv.serve(s)
 }
 
 // open registers a session for the connection. If there is no room for it or
-// the server is draining, it closes the connection and returns nil.
-func (srv *Server) open(conn net.Conn, service Service) *Session {
+// the server is draining, it closes the connection and says so.
+func (srv *Server) open(conn net.Conn, service Service) (*Session, error) {
 	now := time.Now()
 	srv.mu.Lock()
 	full := len(srv.sessions) >= srv.cfg.MaxConnections
 	if full || srv.draining.Load() {
-		var report int
+		err, report := ErrShutdown, 0
 		if full {
-			report = srv.refusals.add(now)
+			err, report = ErrFull, srv.refusals.add(now)
 		}
 		srv.mu.Unlock()
 		_ = conn.Close()
 		if report > 0 {
 			srv.logRefusals(conn, report)
 		}
-		return nil
+		return nil, err
 	}
 	srv.lastID++
 	s := &Session{srv: srv, conn: conn, service: service, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
 	srv.sessions[s] = struct{}{}
 	srv.mu.Unlock()
-	return s
+	return s, nil
 }
 
 // serve runs the service on the session and closes it.

@@ -142,10 +142,19 @@ func TestConnectionsBounded(t *testing.T) {
 		c := l.dial()
 		mustSay(t, c, "hello")
 		mustSay(t, c, "one")
+		oneMore := func(want error) {
+			t.Helper()
+			_, theirs := net.Pipe()
+			if err := srv.ServeConn(t.Context(), theirs); err != want {
+				t.Errorf("one more connection: %v, want %v", err, want)
+			}
+		}
+		oneMore(server.ErrFull)
 		stop()
 		if err := <-result; err != nil {
 			t.Error(err)
 		}
+		oneMore(server.ErrShutdown)
 	})
 }
 

@@ -31,6 +31,9 @@ var (
 	// closed because the server stops.
 	ErrShutdown = errors.New("the server is shutting down")
 
+	// ErrFull says that there were [Config.MaxConnections] connections already.
+	ErrFull = errors.New("too many connections")
+
 	// ErrHandshakeTooLong says that the peer sent more than any handshake needs.
 	ErrHandshakeTooLong = fmt.Errorf("handshake is longer than %d bytes", maxHandshakeBytes)
 )
@@ -78,7 +81,9 @@ func (s *Session) Read(p []byte) (int, error) {
 		return 0, ErrShutdown
 	}
 	if s.awaiting {
-		if err := s.conn.SetReadDeadline(time.Now().Add(s.srv.cfg.IdleTimeout)); err != nil {
+		// Of writing, too: TLS answers a key update while it reads, and the last
+		// message's time may be over.
+		if err := s.limit(s.srv.cfg.IdleTimeout); err != nil {
 			return 0, s.explain(err)
 		}
 		if s.state.Load() == closed { // closeIdle came before the deadline was set
@@ -102,7 +107,7 @@ func (s *Session) Read(p []byte) (int, error) {
 	}
 	if n > 0 && s.awaiting {
 		s.awaiting = false
-		if derr := s.limitMessage(); derr != nil && err == nil {
+		if derr := s.limit(s.srv.cfg.MessageTimeout); derr != nil && err == nil {
 			err = s.explain(derr)
 		}
 	}
@@ -131,7 +136,7 @@ func (s *Session) Established() {
 func (s *Session) Done(begun bool) {
 	s.messages++
 	if begun {
-		_ = s.limitMessage() // fails when it is closed, as all that follows
+		_ = s.limit(s.srv.cfg.MessageTimeout) // fails when it is closed, as all that follows
 		return
 	}
 	s.awaiting = true
@@ -171,9 +176,9 @@ func (s *Session) Log(level logrus.Level, what string) {
 	}
 }
 
-// limitMessage starts the time of a message that has begun.
-func (s *Session) limitMessage() error {
-	end := time.Now().Add(s.srv.cfg.MessageTimeout)
+// limit starts the time of what comes next: of a duplex session's reading only.
+func (s *Session) limit(d time.Duration) error {
+	end := time.Now().Add(d)
 	if s.duplex {
 		return s.conn.SetReadDeadline(end)
 	}

@@ -157,27 +157,80 @@ func TestTransportIsTold(t *testing.T) {
 	})
 }
 
-// Each listener has its own service; connections that come without a listener's
-// have the config's, or none.
-func TestServicePerListener(t *testing.T) {
+// updating answers what it reads, as TLS does a key update.
+type updating struct{ net.Conn }
+
+func (c updating) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		_, err = io.WriteString(c.Conn, "updated\n")
+	}
+	return n, err
+}
+
+// A transport can write while a message is waited for, however long ago the last
+// one was.
+func TestWritesWhileAwaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := newServer(t, server.Config{})
-		plain, echoing := newPipeListener(), newPipeListener()
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() {
-			done <- srv.Run(ctx, plain, &server.Listener{Listener: echoing, Service: echo.New(echo.Config{})})
-		}()
-		conn := echoing.dial()
-		mustSay(t, conn, "echo")
-		if _, err := plain.dial().Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("without a service: %v", err)
+		srv := newServer(t, server.Config{Service: lines{}, HandshakeTimeout: time.Second, MessageTimeout: time.Second, IdleTimeout: time.Minute})
+		ours, theirs := net.Pipe()
+		result := make(chan error, 1)
+		go func() { result <- srv.ServeConn(t.Context(), updating{theirs}) }()
+		for _, line := range []string{"hello", "one", "bye"} {
+			want := "updated\n"
+			if line != "hello" {
+				want += line + "\n"
+			}
+			if _, err := io.WriteString(ours, line+"\n"); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(ours, got); err != nil || string(got) != want {
+				t.Fatalf("%s: heard %q, %v", line, got, err)
+			}
+			time.Sleep(30 * time.Second)
 		}
-		stop()
-		if err := <-done; err != nil {
+		if err := <-result; err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// Each listener has its own service; connections that come without a listener's
+// have the config's, or none.
+func TestServicePerListener(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		own    server.Service
+		config server.Service
+		serves bool
+	}{
+		{"its own", echo.New(echo.Config{}), nil, true},
+		{"the config's", nil, echo.New(echo.Config{}), true},
+		{"none", nil, nil, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := newServer(t, server.Config{Service: tt.config})
+			plain, byPointer, byValue := newPipeListener(), newPipeListener(), newPipeListener()
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() {
+				done <- srv.Run(ctx, plain, &server.Listener{Listener: byPointer, Service: tt.own}, server.Listener{Listener: byValue, Service: tt.own})
+			}()
+			for l, serves := range map[*pipeListener]bool{plain: tt.config != nil, byPointer: tt.serves, byValue: tt.serves} {
+				conn := l.dial()
+				if serves {
+					mustSay(t, conn, "echo")
+				} else if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("%s: without a service: %v", tt.name, err)
+				}
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // When the server stops, an idle TLS client is told so: a stream that just ends

@@ -187,7 +187,7 @@ func (liar) Serve(_ context.Context, s *server.Session) error {
 func TestEchoTellsOfOtherBytes(t *testing.T) {
 	srv := serve(t, "", liar{})
 	cfg := alice(srv.Addr().String())
-	cfg.Timeout, cfg.Resend = 300*time.Millisecond, 50*time.Millisecond
+	cfg.Timeout, cfg.Resend = 2*time.Second, 50*time.Millisecond // the handshake's, too
 	s := dial(t, cfg)
 	answer, err := s.Echo([]byte("hello"))
 	if d, ok := errors.AsType[*client.EchoError](err); !ok || string(d.Sent) != "hello" || string(d.Received) != "something else" || string(answer) != "something else" || stepOf(err) != client.Receiving {

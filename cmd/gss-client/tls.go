@@ -125,8 +125,7 @@ func (o *options) secure() (*client.TLS, error) {
 		return nil, nil
 	}
 	s := &client.TLS{
-		ServerName: o.host,
-		Bind:       map[string]client.BindPolicy{"off": client.BindOff, "allow": client.BindAllow, "require": client.BindRequire}[t.bind],
+		Bind: map[string]client.BindPolicy{"off": client.BindOff, "allow": client.BindAllow, "require": client.BindRequire}[t.bind],
 	}
 	if t.minimum == "1.2" {
 		s.MinVersion = tls.VersionTLS12

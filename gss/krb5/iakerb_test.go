@@ -2,9 +2,11 @@ package krb5_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +82,43 @@ func TestIAKERB(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The target's host is looked up before there is a token: what comes after
+// does not depend on a context that may have ended by then.
+func TestIAKERBLooksUpFirst(t *testing.T) {
+	resolver := net.DefaultResolver
+	defer func() { net.DefaultResolver = resolver }()
+	var asked atomic.Int32
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("no DNS here")
+	}}
+	far, err := krb5.ReadProfile(writeFile(t, "krb5.conf", []byte("[libdefaults]\ndefault_realm = TEST.EXAMPLE\ndns_lookup_kdc = false\n")))
+	must(t, err)
+	s := newSetup(t)
+	must(t, s.realm.AddService("host/far.test.example"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ic, err := iakerbInitiator(t, far, "alice", "secret").Initiate(ctx, gss.Request{Target: gss.HostService("host@far.test.example")})
+	must(t, err)
+	defer ic.Delete()
+	cancel()
+	before := asked.Load()
+	if before == 0 {
+		t.Error("the host was not looked up")
+	}
+	ac, err := s.iakerbAcceptor(t).Accept(nil)
+	must(t, err)
+	defer ac.Delete()
+	var out []byte
+	for range 3 { // AS, TGS, and the ticket, which is of another service than the acceptor's
+		out, err = ic.Step(out)
+		must(t, err)
+		out, _ = ac.Step(out)
+	}
+	if after := asked.Load(); after != before {
+		t.Errorf("it was looked up again, %d times", after-before)
 	}
 }
 

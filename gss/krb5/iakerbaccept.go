@@ -25,6 +25,11 @@ const (
 	// are kept until the initiator vouches for them.
 	maxConversation = 1 << 20
 
+	// maxRelaying bounds the requests under way to the KDCs of one realm. Each
+	// takes a socket or a few for as long as the KDC is silent, and who asks for it
+	// is nobody yet. A KDC that answers has them done in milliseconds.
+	maxRelaying = 64
+
 	// relayTimeout is how long a KDC may take where the caller does not say.
 	relayTimeout = 15 * time.Second
 )
@@ -44,8 +49,9 @@ type IAKERBAcceptorConfig struct {
 //
 // It relays AS and TGS requests, to KDCs of the default realm and of the realms
 // that krb5.conf describes in [realms], and to no others: an initiator is nobody
-// yet when it asks. What it learns from the messages is what anybody between a
-// client and its KDC learns.
+// yet when it asks. Not more than 64 requests to one realm are under way at a time;
+// others wait, within Timeout. What it learns from the messages is what anybody
+// between a client and its KDC learns.
 //
 // Its contexts do I/O in Step, unlike those of other mechanisms: the exchange
 // with the KDC, bounded by the configuration's Timeout. Inquire and Delete of
@@ -54,6 +60,7 @@ type IAKERBAcceptor struct {
 	*Acceptor // accepts Kerberos' own contexts with the same keys and replay cache
 	kdc       *kdc.Client
 	timeout   time.Duration
+	relaying  map[string]chan struct{} // by realm that is relayed to: a place for each request under way
 }
 
 // NewIAKERBAcceptor makes an acceptor. Errors are those of [NewAcceptor].
@@ -72,7 +79,12 @@ func NewIAKERBAcceptor(cfg IAKERBAcceptorConfig) (*IAKERBAcceptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &IAKERBAcceptor{Acceptor: inner, kdc: client, timeout: cfg.Timeout}, nil
+	relaying := make(map[string]chan struct{})
+	profile := inner.cred.profile
+	for _, realm := range append(profile.conf.Sections("realms"), profile.DefaultRealm()) {
+		relaying[realm] = make(chan struct{}, maxRelaying)
+	}
+	return &IAKERBAcceptor{Acceptor: inner, kdc: client, timeout: cfg.Timeout, relaying: relaying}, nil
 }
 
 // Mechanism implements gss.Acceptor.
@@ -168,12 +180,18 @@ func (h *iakerbAcceptHandshake) askKDC(p proxyToken) ([]byte, error) {
 	if tag := p.message[0]; tag != tagASReq && tag != tagTGSReq || len(p.message) > maxRelayRequest {
 		return nil, defective(errNotRequest)
 	}
-	profile := h.acceptor.cred.profile
-	if p.realm != profile.DefaultRealm() && !slices.Contains(profile.conf.Sections("realms"), p.realm) {
+	places, known := h.acceptor.relaying[p.realm]
+	if !known {
 		return h.kdcError(p.realm, kmsg.APErrIAKERBKDCNotFound)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), h.acceptor.timeout)
 	defer cancel()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	case <-ctx.Done():
+		return h.kdcError(p.realm, kmsg.APErrIAKERBKDCNoResponse)
+	}
 	reply, err := h.acceptor.kdc.Exchange(ctx, p.realm, p.message)
 	if _, ok := errors.AsType[*kdc.NoKDCError](err); ok {
 		return h.kdcError(p.realm, kmsg.APErrIAKERBKDCNotFound)

@@ -114,6 +114,11 @@ func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gs
 	// What this context learns of the client, such as its realm, is its own.
 	cred, client, own := i.inner.cred.forContext(), *i.inner.kdc, *i.inner
 	own.cred, own.kdc = cred, &client
+	// Before the first request, up to which ctx is sure to last.
+	var err error
+	if own.servers, err = targetPrincipals(ctx, cred.profile, req.Target); err != nil {
+		return nil, err
+	}
 	// MIT's acceptor, of release 1.20 at least, crashes when no request precedes
 	// the AP-REQ. So there always is one: for the service ticket.
 	own.fresh = true

@@ -34,6 +34,10 @@ type Initiator struct {
 	// fresh has every context ask the KDC for its service ticket.
 	fresh bool
 
+	// servers are what the target of the next context stands for; nil: that is
+	// still to be found.
+	servers []kdc.Principal
+
 	// assertBindings says in every context that its bindings are all there are
 	// (client_aware_channel_bindings in krb5.conf).
 	assertBindings bool

@@ -36,9 +36,11 @@ func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache
 	if err := c.checkOwner(content); err != nil {
 		return nil, 0, err
 	}
-	servers, err := targetPrincipals(ctx, c.profile, target)
-	if err != nil {
-		return nil, 0, err
+	servers := i.servers
+	if servers == nil {
+		if servers, err = targetPrincipals(ctx, c.profile, target); err != nil {
+			return nil, 0, err
+		}
 	}
 	now := i.now().Add(content.TimeOffset)
 	found, first := i.cachedTicket(content, servers, now)

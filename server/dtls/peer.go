@@ -19,9 +19,9 @@ const (
 	// What does not fit is lost, as on a congested way.
 	maxQueued = 64 << 10
 
-	// maxHandshakeBytes bounds what a handshake may make pion/dtls keep, which
-	// by itself stops at two million bytes. It is room for dozens of
-	// repetitions.
+	// maxHandshakeBytes bounds what a handshake, and its messages ever after, may
+	// make pion/dtls keep, which by itself stops at two million bytes. It is room
+	// for dozens of repetitions.
 	maxHandshakeBytes = 16 << 10
 
 	// maxOpened bounds the records kept to be shown beside their text.
@@ -60,7 +60,7 @@ type peer struct {
 	failed      func(error) // ends the handshake
 
 	// Of the router's goroutine.
-	received int // bytes, until established
+	received int // bytes of the handshake
 	tooLong  tally
 	garbage  tally
 
@@ -110,14 +110,25 @@ func (p *peer) receive(datagram []byte) {
 		switch {
 		case len(record) > maxRecord:
 			p.router.warn(&p.tooLong, p.addr, fmt.Sprintf("a record of %d bytes dropped: more than %d cannot be read", len(record), maxRecord))
-		case p.established.Load():
-			if recordEpoch(record) > 0 {
-				p.enqueue(record)
-			}
-		case p.admit(len(record)):
+		case p.takes(record):
 			p.enqueue(record)
 		}
 	}
+}
+
+// takes says whether a record is of use. When the handshake is over, one in epoch 0
+// is of none, and one of a handshake can only be the client's last again: where it
+// begins something new, pion/dtls keeps it for as long as the session lasts.
+func (p *peer) takes(record []byte) bool {
+	if p.established.Load() {
+		if recordEpoch(record) == 0 {
+			return false
+		}
+		if record[0] != typeHandshake {
+			return true
+		}
+	}
+	return p.admit(len(record))
 }
 
 func (p *peer) admit(n int) bool {

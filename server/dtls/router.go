@@ -154,6 +154,7 @@ func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf boo
 		return
 	}
 	if !r.admit(c) {
+		c.muted.Store(true) // an alert would end a handshake that has only to wait
 		_ = c.Close()
 		if !r.isDeaf() {
 			r.tooMany(acceptBacklog, from)

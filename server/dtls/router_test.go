@@ -87,6 +87,38 @@ func TestHandshakeLimits(t *testing.T) {
 	}
 }
 
+// A client that finds no room to wait in is told nothing, so that it tries again,
+// and gets in when there is.
+func TestBacklogFull(t *testing.T) {
+	l, _, _ := setUp(t, Config{}, nil)
+	sock := newFakeSocket()
+	r := newRouter(l, sock)
+	knock := func(n int) {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}), 5684)
+		r.route(testHello(0, 0, nil), from)
+		r.route(testHello(1, 1, cookieIn(t, sock.last())), from)
+	}
+	for n := range acceptBacklog {
+		knock(n)
+	}
+	cookieIn(t, sock.last())
+	knock(acceptBacklog)
+	cookieIn(t, sock.last()) // nothing came after it
+	r.pending.mu.Lock()
+	total := r.pending.total
+	r.pending.mu.Unlock()
+	if known := len(r.known()); known != acceptBacklog || total != acceptBacklog {
+		t.Errorf("%d peers are known, %d handshakes under way", known, total)
+	}
+	accepted := <-l.accepted
+	knock(acceptBacklog)
+	if known := len(r.known()); known != acceptBacklog+1 {
+		t.Errorf("%d peers are known when there is room again", known)
+	}
+	_ = accepted.Close()
+	r.abandon()
+}
+
 // Who is one too many is told at once, and a place that gets free is free.
 func TestMaxConnections(t *testing.T) {
 	s, es := start(t, Config{}, withEngine(server.Config{MaxConnections: 1}))

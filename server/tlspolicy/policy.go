@@ -24,7 +24,8 @@ type Policy struct {
 // New reads the files and checks everything that can be. Its errors are
 // [*Error], or of the file system. That a CRL is past its next update is none: it
 // is reported to the config's Trace. A file that is changed to something wrong
-// later is reported there, too, and what it held before stays in force.
+// later is reported there, too, and what it held before stays in force until what
+// it holds can be used.
 func New(cfg Config) (*Policy, error) {
 	cfg, err := cfg.complete()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,13 @@ const maxFile = 64 << 20
 // modification time or size showing it: the coarsest clocks of file systems
 // count in steps of two seconds.
 const settling = 2 * time.Second
+
+// retryAfter is how long files of which nothing could be made are left alone while
+// they show no change. What was wrong need not have been in them: a list or a
+// certificate of the near future is good when the clock gets there, a list whose CA
+// was not known when that has been read. The largest lists take a second or two,
+// for which handshakes wait.
+const retryAfter = 30 * time.Second
 
 // A source is something made of files, made again when they change. What cannot
 // be made leaves the last good value in place.
@@ -41,6 +49,7 @@ type made[T any] struct {
 	stamps  []stamp
 	sum     [sha256.Size]byte
 	settled bool
+	retry   time.Time // when to try again, as the value is not of these files; zero: it is
 }
 
 // A stamp is how a change of a file shows without reading it. What is no regular
@@ -57,6 +66,9 @@ func (s stamp) same(t stamp) bool {
 	}
 	return s.size == t.size && s.changed.Equal(t.changed) && os.SameFile(s.info, t.info)
 }
+
+// once reports whether the file can be read only once.
+func (s stamp) once() bool { return s.info != nil && !s.info.Mode().IsRegular() }
 
 func look(path string) stamp {
 	info, err := os.Stat(path)
@@ -87,23 +99,29 @@ func (s *source[T]) open() error {
 // current gives the value, made again if a file has changed.
 func (s *source[T]) current() T {
 	m := s.made.Load()
-	if m.settled && s.unchanged(m) {
+	if s.stands(m) {
 		return m.value
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m = s.made.Load(); m.settled && s.unchanged(m) {
+	if m = s.made.Load(); s.stands(m) {
 		return m.value // another handshake was faster
 	}
-	return s.renew(m)
+	return s.renew(m, !m.due())
 }
 
 // reload reads the files again whether they show a change or not.
 func (s *source[T]) reload() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.renew(s.made.Load())
+	s.renew(s.made.Load(), false)
 }
+
+// stands reports whether the value is the best there is.
+func (s *source[T]) stands(m *made[T]) bool { return m.settled && !m.due() && s.unchanged(m) }
+
+// due reports whether it is time to try again.
+func (m *made[T]) due() bool { return !m.retry.IsZero() && !time.Now().Before(m.retry) }
 
 func (s *source[T]) unchanged(m *made[T]) bool {
 	for i, path := range s.paths {
@@ -114,19 +132,24 @@ func (s *source[T]) unchanged(m *made[T]) bool {
 	return true
 }
 
-// renew makes the value of the files as they are now. The caller holds s.mu.
-func (s *source[T]) renew(old *made[T]) T {
+// renew makes the value of the files as they are now; if they failed before and
+// hold the same still, only when that is not to be spared. The caller holds s.mu.
+func (s *source[T]) renew(old *made[T], spare bool) T {
 	m, contents, err := s.read()
-	m.value = old.value
-	if err == nil && m.sum == old.sum {
+	m.value, m.retry = old.value, old.retry
+	if err == nil && m.sum == old.sum && (old.retry.IsZero() || spare) {
 		s.made.Store(m)
 		return m.value
 	}
+	m.retry = time.Time{}
 	if err == nil {
 		var value T
 		if value, err = s.parse(contents); err == nil {
 			m.value = value
 		}
+	}
+	if err != nil && !slices.ContainsFunc(m.stamps, stamp.once) {
+		m.retry = time.Now().Add(retryAfter)
 	}
 	if err == nil || !s.sameFailure(old, m) {
 		s.report(fmt.Sprint(s.paths), err)
