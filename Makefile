@@ -18,6 +18,7 @@ BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 build: toolchain ## build the programs, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDVCS) -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDVCS) -tags nats -o bin/gss-server-nats ./cmd/gss-server
 
 run: build ## show one signed message: realm, server and client on loopback
 	@testdata/run.sh bin
@@ -26,7 +27,7 @@ test: toolchain ## everything that can be tested here, with Debian's MIT program
 	@.ci/test
 
 race: toolchain ## the Go tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -tags nats ./...
 
 fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
@@ -42,6 +43,7 @@ docker-test: build ## KDC, server and client in containers, each a host of its o
 
 install: build ## install gss-server, gss-client and their manual pages into PREFIX (/usr/local)
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	$(INSTALL) -m 755 bin/gss-server-nats '$(DESTDIR)$(PREFIX)/bin/'
 	for p in $(PROGRAMS); do \
 		$(INSTALL) -m 755 bin/$$p '$(DESTDIR)$(PREFIX)/bin/' && \
 		$(INSTALL) -m 644 cmd/$$p/$$p.1 '$(DESTDIR)$(PREFIX)/share/man/man1/' || exit 1; \

@@ -21,10 +21,15 @@ import (
 func serverProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "gss-server.exe")
-	if out, err := exec.Command("go", "build", "-o", path, "../gss-server").CombinedOutput(); err != nil {
+	buildServer(t, path, "")
+	return path
+}
+
+func buildServer(t *testing.T, path, tags string) {
+	t.Helper()
+	if out, err := exec.Command("go", "build", "-tags="+tags, "-o", path, "../gss-server").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return path
 }
 
 // A pushScene is a realm of MIT's with this module's gss-server in it.

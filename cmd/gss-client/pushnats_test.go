@@ -3,6 +3,7 @@
 package main
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/countersign-go/countersign/server/push/natsbus/natstest"
@@ -12,6 +13,7 @@ import (
 func TestPushNATS(t *testing.T) {
 	nats := natstest.New(t, 1)
 	s := newPushScene(t, everyone)
+	buildServer(t, filepath.Join(filepath.Dir(s.program), "gss-server-nats"), "nats") // takes over
 	const target = "host@localhost"
 	var urls []string
 	for range 2 {

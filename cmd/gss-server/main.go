@@ -52,6 +52,9 @@ func run(args []string) int {
 		fmt.Print(help())
 		return exitOK
 	}
+	if err == nil && opts.push.nats != "" {
+		err = handOver()
+	}
 	log, reopen, logErr := openLog(opts, inetd)
 	switch {
 	case err != nil:

@@ -43,7 +43,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("KRB5RCACHEDIR", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Condition: func(c string) (bool, error) { return c == "nats" && hasNATS, nil },
 	})
 }
 

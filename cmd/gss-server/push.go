@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign-go/countersign/server/push"
-	"github.com/countersign-go/countersign/server/push/natsbus"
 	"github.com/countersign-go/countersign/server/push/policy"
 	"github.com/countersign-go/countersign/token/pushwire"
 )
@@ -110,9 +109,9 @@ func newPush(opts options, key *key, log *logrus.Logger) (*pushService, error) {
 		config.Setup = func(h *push.Hub) error { return h.SetGroups(s.policy.Groups()) }
 	}
 	if p.nats != "" {
-		bus, err := natsbus.New(natsbus.Config{Servers: p.nats, CredentialsFile: p.creds, MaxData: p.maxData, Log: log})
+		bus, err := joinNATS(p, log)
 		if err != nil {
-			return nil, &hintedError{what: fmt.Sprintf("--nats: %v", err), hint: "--nats takes URLs such as nats://HOST:4222 or tls://HOST:4222, with commas between them"}
+			return nil, err
 		}
 		config.Bus = bus
 	}

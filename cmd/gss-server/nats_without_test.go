@@ -1,0 +1,5 @@
+//go:build !nats
+
+package main
+
+const hasNATS = false
