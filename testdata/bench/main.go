@@ -1,7 +1,7 @@
 // Bench measures this module beside MIT's library and gss-server, and beside
-// openssl s_server, in turn on one machine, and prints what each takes and their
-// ratios. Only ratios of one run mean anything: absolute figures move with the
-// machine and its load.
+// openssl s_server and NATS, in turn on one machine, and prints what each takes
+// and their ratios. Only ratios of one run mean anything: absolute figures move
+// with the machine and its load.
 //
 //	go run ./testdata/bench             everything, some ten minutes
 //	go run ./testdata/bench -quick      one short round: that it works
@@ -10,7 +10,7 @@
 //	go run ./testdata/bench -from testdata/bench/raw/run.txt -only '' -write     the same of figures measured before
 //
 // It needs Linux, a C compiler and MIT's development files (libkrb5-dev) for
-// the library's side, Debian's krb5-gss-samples for the programs', openssl; what
+// the library's side, Debian's krb5-gss-samples for the programs', openssl, nats-server; what
 // is missing is left out, and said.
 package main
 
@@ -37,7 +37,7 @@ func run() (err error) {
 	quick := flag.Bool("quick", false, "one short round")
 	write := flag.Bool("write", false, "write raw figures, table and plots into the tree")
 	from := flag.String("from", "", "begin with the figures of this file")
-	only := flag.String("only", "library,server,tls,plots", "what to measure; empty: nothing")
+	only := flag.String("only", "library,server,tls,push,plots", "what to measure; empty: nothing")
 	most := flag.Int("rounds", 5, "measure everything so often at most")
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
@@ -101,12 +101,14 @@ func measure(f *figures, only string, core, most int, quick bool) (err error) {
 			err = b.server()
 		case "tls":
 			err = b.tls()
+		case "push":
+			err = b.push()
 		case "cpu":
 			err = b.cpu()
 		case "plots":
 			err = b.plots()
 		default:
-			err = fmt.Errorf("-only %s: known are library, server, tls, plots, and cpu, a part of server", section)
+			err = fmt.Errorf("-only %s: known are library, server, tls, push, plots, and cpu, a part of server", section)
 		}
 		if err != nil {
 			return err

@@ -129,7 +129,7 @@ var idleMemory = key{"ours", "idle-bytes", 18, 10000}
 
 func (f *figures) serverTable(b *strings.Builder) {
 	b.WriteString("| what | first | second | first / second | target |\n|---|---|---|---|---|\n")
-	for _, row := range slices.Concat(serverRows, tlsRows) {
+	for _, row := range slices.Concat(serverRows, tlsRows, pushRows) {
 		first, second := f.median(row.first), f.median(row.second)
 		if first == 0 || second == 0 {
 			continue
@@ -138,7 +138,7 @@ func (f *figures) serverTable(b *strings.Builder) {
 	}
 	for _, row := range limitRows {
 		if v := f.median(row.of); v > 0 {
-			fmt.Fprintf(b, "| %s | %s | | | %s |\n", row.what, row.text(v), verdict(row.target, v <= row.most))
+			fmt.Fprintf(b, "| %s | %s | | | %s |\n", row.what, row.text(v), verdict(row.target, row.least <= v && v <= row.most))
 		}
 	}
 	b.WriteByte('\n')

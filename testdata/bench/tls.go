@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -26,16 +27,17 @@ var tlsRows = []serverRow{
 
 // A limitRow holds one figure against a limit.
 type limitRow struct {
-	what   string
-	of     key
-	text   func(float64) string
-	most   float64
-	target string
+	what        string
+	of          key
+	text        func(float64) string
+	least, most float64
+	target      string
 }
 
 var limitRows = []limitRow{
-	{"resident memory with 10,000 idle connections", idleMemory, volumeText, 200e6, "at most 200 MB"},
-	{"a DTLS client's slowest handshake and echo under 10,000 spoofed hellos a second", key{"ours", "flood-max", 0, floodHellos}, timeText, 1e9, "at most 1 s"},
+	{"resident memory with 10,000 idle connections", idleMemory, volumeText, 0, 200e6, "at most 200 MB"},
+	{"a DTLS client's slowest handshake and echo under 10,000 spoofed hellos a second", key{"ours", "flood-max", 0, floodHellos}, timeText, 0, 1e9, "at most 1 s"},
+	{"push, deliveries a second to 1,000 subscribers, publisher and subscribers on the same two cores", fanOut("ours", "push-window/s"), rateText, 100e3, math.Inf(1), "at least 100,000/s"},
 }
 
 // A benchmark is one of Go's, whose lines give figures.
@@ -73,9 +75,12 @@ var tlsBenchmarks = []benchmark{
 }
 
 // tls measures the secure servers.
-func (b *bench) tls() error {
+func (b *bench) tls() error { return b.benchmarks("tls", tlsBenchmarks) }
+
+// benchmarks runs them in turn.
+func (b *bench) benchmarks(section string, all []benchmark) error {
 	programs := make(map[string]string) // by directory
-	for _, m := range tlsBenchmarks {
+	for _, m := range all {
 		if programs[m.dir] == "" {
 			programs[m.dir] = b.path(strings.ReplaceAll(m.dir[2:], "/", "-") + ".test")
 			if err := build("go", "test", "-c", "-o", programs[m.dir], m.dir); err != nil {
@@ -85,8 +90,8 @@ func (b *bench) tls() error {
 	}
 	rounds := b.rounds(5)
 	for round := range rounds {
-		progress("tls, round %d of %d", round+1, rounds)
-		for _, m := range tlsBenchmarks {
+		progress("%s, round %d of %d", section, round+1, rounds)
+		for _, m := range all {
 			if err := b.benchmark(programs[m.dir], m); err != nil {
 				return err
 			}
@@ -122,7 +127,7 @@ func (b *bench) benchmark(program string, m benchmark) error {
 // find gives the figure of the benchmark's output, 0 if the benchmark was left
 // out.
 func (f metric) find(output []byte) (float64, error) {
-	line := regexp.MustCompile(`(?m)^Benchmark` + regexp.QuoteMeta(f.name) + `(?:-\d+)?\s.*?([\d.e+-]+) ` + regexp.QuoteMeta(f.unit) + `\b`)
+	line := regexp.MustCompile(`(?m)^Benchmark` + regexp.QuoteMeta(f.name) + `(?:-\d+)?\s.*?([\d.e+-]+) ` + regexp.QuoteMeta(f.unit) + `(?:\s|$)`)
 	found := line.FindSubmatch(output)
 	if found == nil {
 		return 0, nil
