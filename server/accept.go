@@ -98,21 +98,3 @@ func passing(err error) bool {
 	var t interface{ Temporary() bool } // EMFILE, ENFILE, ECONNABORTED, EINTR
 	return errors.As(err, &t) && t.Temporary()
 }
-
-// refusals counts connections refused for want of room, so that a flood of them
-// is not a flood of log records.
-type refusals struct {
-	count    int
-	reported time.Time
-}
-
-// add counts one refusal and gives the number to report now, 0 for none: those
-// since the last report, once a second at most.
-func (r *refusals) add(now time.Time) (report int) {
-	r.count++
-	if now.Sub(r.reported) < time.Second {
-		return 0
-	}
-	report, r.count, r.reported = r.count, 0, now
-	return report
-}

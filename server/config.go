@@ -58,7 +58,7 @@ type Listener struct {
 type Config struct {
 	Service Service // of connections that come from no [Listener]; nil refuses them
 
-	MaxConnections   int           // connections at once; further ones are closed as they come
+	MaxConnections   int           // connections at once; a further one takes the place of the oldest that is not established, or is closed as it comes
 	HandshakeTimeout time.Duration // from the connection until [Session.Established], the transport's handshake included
 	MessageTimeout   time.Duration // from a message's first byte until its answer is written
 	IdleTimeout      time.Duration // between an answer and the next message's first byte

@@ -20,6 +20,12 @@
 // this server. A transport of datagrams has them too, for a peer that has shown
 // its address is a connection; before that there is nothing to count.
 //
+// When there are as many connections as there may be, a newcomer takes the place
+// of the oldest session that is not established: connections that say nothing,
+// which cost their owner nothing, keep nobody out for longer than it takes to be
+// the oldest. When all are established the newcomer is refused. Sessions of
+// datagrams are no exception, beyond the limits of their own handshakes.
+//
 // A session's stages are the handshake, waiting for a message, and the message
 // and its answer. Each has its own time limit, and all of a handshake its limit
 // in bytes, since nobody knows yet who sends them.

@@ -38,6 +38,8 @@ func (srv *Server) logEnd(s *Session, err error) {
 	s.fields["messages"] = s.messages
 	s.fields["duration"] = time.Since(s.started).Round(time.Microsecond).String()
 	switch {
+	case errors.Is(err, ErrDisplaced): // logDisplaced has told, of many at once
+		s.Log(logrus.DebugLevel, "session gave way to another")
 	case err != nil:
 		s.Note(logrus.ErrorKey, err.Error())
 		s.Log(logrus.WarnLevel, "session failed")
@@ -64,6 +66,14 @@ func (srv *Server) logRefusals(conn net.Conn, n int) {
 		srv.cfg.Log.WithFields(logrus.Fields{
 			"limit": srv.cfg.MaxConnections, "refused": n, "peer": conn.RemoteAddr().String(),
 		}).Warn("too many connections, refused")
+	}
+}
+
+func (srv *Server) logDisplaced(s *Session, n int) {
+	if srv.cfg.Log != nil {
+		srv.cfg.Log.WithFields(logrus.Fields{
+			"limit": srv.cfg.MaxConnections, "closed": n, "peer": s.conn.RemoteAddr().String(),
+		}).Warn("too many connections, closed the oldest that was not established")
 	}
 }
 

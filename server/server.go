@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net"
@@ -19,11 +20,14 @@ type Server struct {
 	draining atomic.Bool   // set under mu
 	stopping chan struct{} // closed when draining
 
-	mu       sync.Mutex
-	sessions map[*Session]struct{}
-	empty    chan struct{} // closed when draining and no session is left
-	lastID   uint64
-	refusals refusals
+	mu            sync.Mutex
+	sessions      map[*Session]struct{}
+	pending       list.List     // of those sessions that are not established, the oldest first
+	leaving       int           // of those sessions that gave way to others, and are not over yet
+	empty         chan struct{} // closed when draining and no session is left
+	lastID        uint64
+	refusals      tally
+	displacements tally
 }
 
 // New returns a server with a copy of the config, or an error if a field of it
@@ -101,25 +105,28 @@ func (srv *Server) serveConn(ctx context.Context, conn net.Conn, service Service
 // open registers a session for the connection. If there is no room for it or
 // the server is draining, it closes the connection and says so.
 func (srv *Server) open(conn net.Conn, service Service) (*Session, error) {
-	now := time.Now()
+	s := &Session{srv: srv, conn: conn, service: service, started: time.Now(), unproved: maxHandshakeBytes}
 	srv.mu.Lock()
-	full := len(srv.sessions) >= srv.cfg.MaxConnections
-	if full || srv.draining.Load() {
-		err, report := ErrShutdown, 0
-		if full {
-			err, report = ErrFull, srv.refusals.add(now)
-		}
+	if srv.draining.Load() {
 		srv.mu.Unlock()
 		_ = conn.Close()
-		if report > 0 {
-			srv.logRefusals(conn, report)
-		}
-		return nil, err
+		return nil, ErrShutdown
 	}
-	srv.lastID++
-	s := &Session{srv: srv, conn: conn, service: service, id: srv.lastID, started: now, unproved: maxHandshakeBytes}
-	srv.sessions[s] = struct{}{}
+	displaced, ok := srv.room()
+	if ok {
+		srv.lastID++
+		s.id = srv.lastID
+		srv.sessions[s] = struct{}{}
+		s.place = srv.pending.PushBack(s)
+	}
 	srv.mu.Unlock()
+	if !ok {
+		srv.refuse(conn)
+		return nil, ErrFull
+	}
+	if displaced != nil {
+		srv.displace(displaced)
+	}
 	return s, nil
 }
 
@@ -136,13 +143,7 @@ func (srv *Server) serve(s *Session) error {
 	}
 	s.close(err)
 	srv.logEnd(s, err)
-
-	srv.mu.Lock()
-	delete(srv.sessions, s)
-	if srv.draining.Load() && len(srv.sessions) == 0 {
-		close(srv.empty)
-	}
-	srv.mu.Unlock()
+	srv.remove(s)
 	return err
 }
 

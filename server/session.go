@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ var (
 	// closed because the server stops.
 	ErrShutdown = errors.New("the server is shutting down")
 
-	// ErrFull says that there were [Config.MaxConnections] connections already.
+	// ErrFull says that there were [Config.MaxConnections] established connections.
 	ErrFull = errors.New("too many connections")
 
 	// ErrHandshakeTooLong says that the peer sent more than any handshake needs.
@@ -50,26 +51,28 @@ const (
 // and writes are bounded by the time limit of the session's stage. Only the
 // goroutine that serves it uses it, unless it is duplex: see [Session.Duplex].
 type Session struct {
-	srv      *Server
-	conn     net.Conn
-	service  Service
-	id       uint64
-	started  time.Time
-	state    atomic.Int32
-	unproved int  // bytes that may still be read before Established
-	proved   bool // Established was called
-	begun    bool // something has been read
-	awaiting bool // no byte of the next message has been read yet
-	duplex   bool // reads and writes know nothing of each other
-	acks     quickACKer
-	messages int
-	cut      bool // ended by the server's stop
-	fields   logrus.Fields
+	srv       *Server
+	conn      net.Conn
+	service   Service
+	id        uint64
+	started   time.Time
+	state     atomic.Int32
+	place     *list.Element // in the server's pending; nil: established, displaced or over. Of srv.mu
+	displaced atomic.Bool   // closed to make room for another
+	unproved  int           // bytes that may still be read before Established
+	proved    bool          // Established was called
+	begun     bool          // something has been read
+	awaiting  bool          // no byte of the next message has been read yet
+	duplex    bool          // reads and writes know nothing of each other
+	acks      quickACKer
+	messages  int
+	cut       bool // ended by the server's stop
+	fields    logrus.Fields
 }
 
 // Read reads from the peer. It fails with [ErrHandshakeTooLong], with an error
 // that is [os.ErrDeadlineExceeded] and says which limit was passed, with
-// [ErrShutdown], or as the connection does.
+// [ErrShutdown] or [ErrDisplaced], or as the connection does.
 func (s *Session) Read(p []byte) (int, error) {
 	if !s.proved {
 		if s.unproved == 0 {
@@ -78,7 +81,7 @@ func (s *Session) Read(p []byte) (int, error) {
 		p = p[:min(len(p), s.unproved)]
 	}
 	if s.state.Load() == closed {
-		return 0, ErrShutdown
+		return 0, s.ended()
 	}
 	if s.awaiting {
 		// Of writing, too: TLS answers a key update while it reads, and the last
@@ -87,7 +90,7 @@ func (s *Session) Read(p []byte) (int, error) {
 			return 0, s.explain(err)
 		}
 		if s.state.Load() == closed { // closeIdle came before the deadline was set
-			return 0, ErrShutdown
+			return 0, s.ended()
 		}
 	} else if s.begun {
 		s.acks.ask(s.conn)
@@ -98,7 +101,7 @@ func (s *Session) Read(p []byte) (int, error) {
 	}
 	if n > 0 {
 		if !s.start() {
-			return 0, ErrShutdown
+			return 0, s.ended()
 		}
 		s.begun = true
 	}
@@ -124,10 +127,14 @@ func (s *Session) Write(p []byte) (int, error) {
 }
 
 // Established ends the handshake: the peer is known, or need not be. Messages
-// follow.
+// follow. Until then, a newer connection can take the session's place when the
+// server is full.
 func (s *Session) Established() {
 	s.proved = true
 	s.awaiting = true
+	s.srv.mu.Lock()
+	s.srv.settle(s)
+	s.srv.mu.Unlock()
 }
 
 // Done ends an exchange: the message has been answered, the next one is waited
@@ -228,7 +235,7 @@ func (s *Session) handshake() error {
 		return s.explain(err)
 	}
 	if s.state.Load() == closed { // closeIdle came before the deadline was set
-		return ErrShutdown
+		return s.ended()
 	}
 	conn, ok := s.conn.(interface{ HandshakeContext(context.Context) error })
 	if !ok {
@@ -248,10 +255,18 @@ func (s *Session) handshake() error {
 	return nil
 }
 
+// ended says why the server closed the session.
+func (s *Session) ended() error {
+	if s.displaced.Load() {
+		return ErrDisplaced
+	}
+	return ErrShutdown
+}
+
 // explain says what stands behind an error of the connection.
 func (s *Session) explain(err error) error {
 	if s.state.Load() == closed {
-		return ErrShutdown
+		return s.ended()
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -70,7 +70,7 @@ func (o *options) flags() *pflag.FlagSet {
 	fs.BoolVar(&o.verbose, "verbose", false, "show every token's size and bytes, log more")
 	fs.StringVar(&o.logFile, "logfile", "", "append log records to this `file`; - is standard error (default -; syslog with -inetd)")
 	fs.StringVar(&o.logFormat, "log-format", "text", "`format`: text or json")
-	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "close connections past this `number`")
+	fs.IntVar(&o.server.MaxConnections, "max-connections", server.DefaultMaxConnections, "this `number` of connections at once, the silent ones making room")
 	fs.IntVar(&o.maxMessage, "max-message", token.DefaultMaxLength, "refuse messages of more than this many `bytes`; push: 65536 unless given")
 	fs.DurationVar(&o.server.HandshakeTimeout, "handshake-timeout", server.DefaultHandshakeTimeout, "`time` for TLS and to establish a context")
 	fs.DurationVar(&o.server.MessageTimeout, "message-timeout", server.DefaultMessageTimeout, "`time` for a message and its answer")
