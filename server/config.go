@@ -46,8 +46,8 @@ const (
 //	CloseWithError(error) error
 //
 // it is called in the place of Close, with how the session ended: nil, the
-// reason, or [ErrShutdown]. A server that stops does not wait for a transport's
-// handshake: nothing has been asked yet.
+// reason, [ErrShutdown] or [ErrDisplaced]. A server that stops does not wait for
+// a transport's handshake: nothing has been asked yet.
 type Listener struct {
 	net.Listener
 	Service Service // nil: the config's

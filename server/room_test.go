@@ -138,8 +138,8 @@ func TestDisplacedBounded(t *testing.T) {
 		go func() { result <- srv.Run(ctx, l) }()
 		for range 5 {
 			l.dial()
+			synctest.Wait()
 		}
-		synctest.Wait()
 		if recs := logged.all(t, "connection accepted"); len(recs) != 4 {
 			t.Errorf("%d sessions began, want 2 and as many that give way", len(recs))
 		}

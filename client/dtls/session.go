@@ -73,7 +73,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	}
 	if err := s.conn.HandshakeContext(ctx); err != nil {
 		s.conn.Close()
-		alert, alerted := way.fatalAlert()
+		alert, alerted := way.lastAlert()
 		return nil, &client.Error{Step: client.Connecting, Err: cfg.explain(err, alert, alerted)}
 	}
 	if state, ok := s.conn.ConnectionState(); ok {
@@ -86,6 +86,10 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 // need not tell which (RFC 4279, section 2).
 var ErrRefused = errors.New("the server does not know the identity, or has another key for it")
 
+// ErrBusy says that the server ended the handshake for want of room, as
+// countersign's does, or because it stops.
+var ErrBusy = errors.New("the server closed before the handshake was done: it has too many connections or handshakes, or stops")
+
 // An AlertError says that the server ended the handshake by an alert.
 type AlertError struct {
 	Description byte // RFC 5246, section 7.2
@@ -96,22 +100,27 @@ func (e *AlertError) Error() string {
 }
 
 // The alerts of servers that refuse an identity or a key: bad_record_mac and
-// decrypt_error (RFC 5246), unknown_psk_identity (RFC 4279).
+// decrypt_error (RFC 5246), unknown_psk_identity (RFC 4279). And that of those
+// who refuse nothing, but go: close_notify (RFC 5246).
 const (
+	closeNotify        = 0
 	badRecordMAC       = 20
 	decryptError       = 51
 	unknownPSKIdentity = 115
 )
 
-// explain words why a handshake failed. alert is the server's, if alerted.
+// explain words why a handshake failed. alert is the server's that ended it, if
+// alerted.
 func (c *Config) explain(err error, alert byte, alerted bool) error {
 	switch {
 	case alerted && (alert == badRecordMAC || alert == decryptError || alert == unknownPSKIdentity):
 		return fmt.Errorf("%w (alert %d)", ErrRefused, alert)
+	case alerted && alert == closeNotify:
+		return ErrBusy
 	case alerted:
 		return &AlertError{alert}
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no handshake within %v: no DTLS server there, or one that is silent about a wrong identity or key: %w", c.Timeout, os.ErrDeadlineExceeded)
+		return fmt.Errorf("no handshake within %v: no DTLS server there, or one that is too busy, or silent about a wrong identity or key: %w", c.Timeout, os.ErrDeadlineExceeded)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens there: %w", syscall.ECONNREFUSED)
 	}
@@ -243,7 +252,7 @@ func (s *Session) Close() error {
 type packets struct {
 	net.Conn
 	trace func(sent bool, datagram []byte)
-	alert atomic.Uint32 // alerted | description of a fatal alert in the clear
+	alert atomic.Uint32 // alerted | description of an alert in the clear that ends the handshake
 }
 
 const alerted = 1 << 8
@@ -253,7 +262,8 @@ func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, err := p.Read(b)
 	if err == nil {
 		// type(1), version(2), epoch(2), sequence number(6), length(2), level(1), description(1)
-		if n == 15 && b[0] == 21 && b[3] == 0 && b[4] == 0 && b[13] == 2 {
+		const fatal = 2
+		if n == 15 && b[0] == 21 && b[3] == 0 && b[4] == 0 && (b[13] == fatal || b[14] == closeNotify) {
 			p.alert.Store(alerted | uint32(b[14]))
 		}
 		if p.trace != nil {
@@ -263,7 +273,7 @@ func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, p.RemoteAddr(), err
 }
 
-func (p *packets) fatalAlert() (description byte, ok bool) {
+func (p *packets) lastAlert() (description byte, ok bool) {
 	a := p.alert.Load()
 	return byte(a), a&alerted != 0
 }

@@ -38,6 +38,11 @@ func startServer(t *testing.T, hint string, ack bool) *testServer {
 
 func serve(t *testing.T, hint string, service server.Service) *testServer {
 	t.Helper()
+	return serveWith(t, hint, service, server.Config{})
+}
+
+func serveWith(t *testing.T, hint string, service server.Service, cfg server.Config) *testServer {
+	t.Helper()
 	transport, err := serverdtls.New(serverdtls.Config{
 		Key:  func(identity string) ([]byte, bool) { return testKey, identity == "alice" },
 		Hint: hint,
@@ -49,7 +54,7 @@ func serve(t *testing.T, hint string, service server.Service) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := server.New(server.Config{})
+	engine, err := server.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +211,18 @@ func TestRefused(t *testing.T) {
 		if _, err := dtls.Dial(t.Context(), cfg); !errors.Is(err, dtls.ErrRefused) || stepOf(err) != client.Connecting {
 			t.Errorf("wrong %s: %v", name, err)
 		}
+	}
+}
+
+// A server that is full says so, more or less.
+func TestBusy(t *testing.T) {
+	srv := serveWith(t, "", echo.New(echo.Config{}), server.Config{MaxConnections: 1})
+	s := dial(t, alice(srv.Addr().String()))
+	if _, err := s.Echo([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dtls.Dial(t.Context(), alice(srv.Addr().String())); !errors.Is(err, dtls.ErrBusy) || stepOf(err) != client.Connecting {
+		t.Errorf("got %v, want %v", err, dtls.ErrBusy)
 	}
 }
 

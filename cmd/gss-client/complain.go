@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/countersign-go/countersign/client"
+	"github.com/countersign-go/countersign/client/dtls"
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/token"
 )
@@ -95,6 +96,8 @@ func (o *options) carrierHint(err *client.Error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "is gss-server running on that host and port? -port names another"
+	case errors.Is(err, dtls.ErrBusy):
+		return "try again in a moment; the server's log says which limit it was"
 	case noHost:
 		return "check the host's spelling, and that DNS or /etc/hosts knows it"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):

@@ -37,8 +37,8 @@ type Config struct {
 	WeakKeys bool   // accept keys shorter than 16 bytes
 	Hint     string // identity hint of 128 bytes at most; none is sent if empty
 
-	MaxHandshakes    int           // under way at once at all listeners, of peers with a cookie; further ones have to try again
-	MaxPerPrefix     int           // of those, from one IPv4 /24 or IPv6 /56
+	MaxHandshakes    int           // under way at once at all listeners, of peers with a cookie; a further one takes the place of another
+	MaxPerPrefix     int           // of those, from one IPv4 /24 or IPv6 /48
 	HandshakeTimeout time.Duration // from the cookie on; who is not done by then is forgotten
 	Grace            time.Duration // of [Listener.Shutdown], [server.DefaultGrace]
 

@@ -25,6 +25,7 @@ type conn struct {
 	*peer
 	dtls  *pion.Conn
 	since time.Time // the cookie came back
+	place place     // among the handshakes under way
 
 	ctx    context.Context // of the handshake; its cause is why it, or the session, was ended from outside of pion/dtls
 	cancel context.CancelCauseFunc
@@ -48,12 +49,12 @@ type conn struct {
 // silent keeps pion/dtls from logging on its own.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 
-// newConn makes a connection for a hello with a good cookie. Its handshake counts
-// as begun.
+// newConn makes a connection for a hello with a good cookie.
 func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, error) {
 	c := &conn{peer: r.newPeer(from, h, s), since: time.Now()}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.failed = c.fail
+	c.place.displaced = c.displace
 	options := []pion.ServerOption{
 		pion.WithPSK(c.key),
 		pion.WithCustomCipherSuites(func() []pion.CipherSuite { return []pion.CipherSuite{c.assoc} }),
@@ -162,10 +163,12 @@ func (c *conn) leave() {
 var longAgo = time.Unix(1, 0)
 
 // CloseWithError closes the connection of a session that ended with err: nil,
-// the reason, or [server.ErrShutdown].
+// the reason, [server.ErrShutdown] or [server.ErrDisplaced].
 func (c *conn) CloseWithError(err error) error {
 	e := Event{Kind: Info, Peer: c.addr}
 	switch {
+	case errors.Is(err, server.ErrDisplaced):
+		return c.Close() // who made it leave has told, of many at once
 	case errors.Is(err, server.ErrShutdown):
 		e.Text = "closed by shutdown"
 	case err != nil && !c.established.Load():
@@ -194,7 +197,7 @@ func (c *conn) Close() error {
 	switch {
 	case before:
 	case stage == fresh: // there will be no handshake
-		c.router.pending.end(c.addr.Addr())
+		c.router.pending.end(&c.place)
 		c.alert(alert.Warning, alert.CloseNotify)
 		c.finish()
 	case stage == shaking:

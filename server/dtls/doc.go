@@ -15,7 +15,11 @@
 // before the cookie has come back from the address that it names, and what is
 // sent to that address is shorter than the hello was. Behind the cookie the
 // handshakes under way are limited in all, by source prefix, in time and in
-// bytes: one limit for all listeners of a [Transport]. A client that begins anew
+// bytes: one limit for all listeners of a [Transport]. Where there are as many as
+// there may be, the oldest one of the prefix that has the most leaves (of the
+// newcomer's own, if none has more), so that who shows a cookie and then is silent
+// keeps nobody out but, for a while, those of its own prefix. A prefix is an IPv4
+// /24 or an IPv6 /48: what one party can have all of. A client that begins anew
 // from the same port replaces its old session, but only when it, too, has shown
 // the cookie (RFC 6347, section 4.2.8).
 //

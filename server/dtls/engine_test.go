@@ -154,7 +154,7 @@ func TestListenersShareLimits(t *testing.T) {
 	}
 	es.awaitCount(t, 2, Info, "verified")
 	silentHello(t, newSocket(t), m.datagrams[0].Addr())
-	es.await(t, Warning, "too many handshakes, refused: 1, limit 2")
+	es.await(t, Warning, "too many handshakes, closed the oldest of 127.0.0.0/24: 1, limit 2")
 	m.stop()
 	<-m.ended
 }

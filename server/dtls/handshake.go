@@ -47,7 +47,7 @@ func (c *conn) HandshakeContext(ctx context.Context) error {
 	closed := c.closed
 	c.rearm()
 	c.mu.Unlock()
-	c.router.pending.end(c.addr.Addr())
+	c.router.pending.end(&c.place)
 	if err != nil {
 		c.outcome = c.explain(err, limit)
 	} else {
@@ -67,6 +67,8 @@ func (c *conn) beginHandshake() error {
 	defer c.mu.Unlock()
 	switch {
 	case c.stage == shaken:
+	case c.closed && errors.Is(context.Cause(c.ctx), server.ErrDisplaced):
+		return server.ErrDisplaced
 	case c.closed:
 		return net.ErrClosed
 	case c.leaving:
@@ -84,12 +86,29 @@ func (c *conn) isShaken() bool {
 	return c.stage == shaken
 }
 
+// displace ends the handshake because another has its place.
+func (c *conn) displace() {
+	c.mu.Lock()
+	waiting := c.stage == fresh
+	c.mu.Unlock()
+	if waiting {
+		c.cancel(server.ErrDisplaced)
+		_ = c.Close()
+		return
+	}
+	c.interrupt(server.ErrDisplaced)
+}
+
 // evictLater closes the connection when the time limit is over and nobody has
-// accepted it.
-func (c *conn) evictLater() {
+// accepted it. It says whether the connection is not closed already.
+func (c *conn) evictLater() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
 	c.timer = time.AfterFunc(time.Until(c.since.Add(c.router.cfg.HandshakeTimeout)), func() { _ = c.Close() })
+	return true
 }
 
 // rearm has a handshake that is under way end at the deadline. Who sets one, or

@@ -173,9 +173,9 @@ func TestCookie(t *testing.T) {
 func TestPrefixOf(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.77":                "192.0.2.0/24",
-		"2001:db8:1:2ff::1":         "2001:db8:1:200::/56",
-		"fe80::1%eth0":              "fe80::/56",
-		"2001:db8:1:2ff:ffff::ffff": "2001:db8:1:200::/56",
+		"2001:db8:1:2ff::1":         "2001:db8:1::/48",
+		"fe80::1%eth0":              "fe80::/48",
+		"2001:db8:1:2ff:ffff::ffff": "2001:db8:1::/48",
 	} {
 		if got := prefixOf(netip.MustParseAddr(addr)); got.String() != want {
 			t.Errorf("%s is in %v, want %s", addr, got, want)

@@ -143,16 +143,12 @@ func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf boo
 		r.send(plainAlert(h.recordSeq, byte(alert.Fatal), byte(description)), from)
 		return
 	}
-	if limit, ok := r.pending.begin(from.Addr()); !ok {
-		r.tooMany(limit, from)
-		return
-	}
 	c, err := r.newConn(from, &h, chosen)
 	if err != nil {
-		r.pending.end(from.Addr())
 		r.report(r.refusals("internal"), Error, from, err.Error())
 		return
 	}
+	r.makeRoom(c, old)
 	if !r.admit(c) {
 		c.muted.Store(true) // an alert would end a handshake that has only to wait
 		_ = c.Close()
@@ -167,15 +163,38 @@ func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf boo
 	r.cfg.note(Event{Kind: Info, Peer: from, Text: "verified: the peer answered from its address; handshake in progress"})
 }
 
+// makeRoom counts a connection's handshake, in the place of another where there
+// are too many. old is the connection that c replaces, if there is one.
+func (r *router) makeRoom(c, old *conn) {
+	r.mu.Lock()
+	r.open++ // until it is closed, admitted or not
+	r.mu.Unlock()
+	gone, limit := r.pending.begin(c.addr.Addr(), &c.place)
+	if gone == nil {
+		return
+	}
+	if old != nil && gone == &old.place {
+		old.muted.Store(true) // the client would take the last word for that of c
+	}
+	gone.displaced()
+	n := r.refusals(fmt.Sprint("displaced, limit ", limit)).add(time.Now())
+	if n == 0 {
+		return
+	}
+	const what = "too many handshakes, closed the oldest"
+	r.cfg.tell(Event{Kind: Warning, Text: fmt.Sprintf("%s of %v: %d, limit %d", what, gone.of.prefix, n, limit)})
+	if r.cfg.Log != nil {
+		r.cfg.Log.WithFields(logrus.Fields{"limit": limit, "closed": n, "prefix": gone.of.prefix.String()}).Warn(what)
+	}
+}
+
 // admit gives a connection to the listener. It says whether there was room.
 func (r *router) admit(c *conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open++ // until it is closed, admitted or not
-	if r.deaf {
+	if r.deaf || !c.evictLater() {
 		return false
 	}
-	c.evictLater()
 	select {
 	case r.accepted <- c:
 		r.peers[c.addr] = c

@@ -44,7 +44,7 @@ func silentHello(t testing.TB, sock *net.UDPConn, to net.Addr) {
 }
 
 // A handshake that does not go on holds up nobody else, and of those there is
-// a limit in all and by prefix.
+// a limit in all and by prefix, at which a newcomer takes the oldest one's place.
 func TestHandshakeLimits(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"all":    {MaxHandshakes: 3},
@@ -63,9 +63,10 @@ func TestHandshakeLimits(t *testing.T) {
 			es.awaitCount(t, 3, Info, "verified")
 			silentHello(t, newSocket(t), s.Addr())
 			es.awaitCount(t, 4, Info, "verified")
-			sock := newSocket(t)
-			silentHello(t, sock, s.Addr())
-			es.await(t, Warning, "too many handshakes, refused: 1, limit 3")
+			if got := call(t, dial(t, s.Addr()), "fifth"); got != "fifth" {
+				t.Errorf("got %q back", got)
+			}
+			es.await(t, Warning, "too many handshakes, closed the oldest of 127.0.0.0/24: 1, limit 3")
 			if name != "prefix" {
 				return
 			}
