@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -50,8 +49,8 @@ type conn struct {
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
 
 // newConn makes a connection for a hello with a good cookie.
-func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, error) {
-	c := &conn{peer: r.newPeer(from, h, s), since: time.Now()}
+func (r *router) newConn(way path, h *clientHello, s *suite) (*conn, error) {
+	c := &conn{peer: r.newPeer(way, h, s), since: time.Now()}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.failed = c.fail
 	c.place.displaced = c.displace
@@ -65,7 +64,7 @@ func (r *router) newConn(from netip.AddrPort, h *clientHello, s *suite) (*conn, 
 		options = append(options, pion.WithPSKIdentityHint([]byte(r.cfg.Hint)))
 	}
 	var err error
-	if c.dtls, err = pion.ServerWithOptions(c.peer, net.UDPAddrFromAddrPort(from), options...); err != nil {
+	if c.dtls, err = pion.ServerWithOptions(c.peer, net.UDPAddrFromAddrPort(way.remote), options...); err != nil {
 		c.cancel(err)
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
@@ -80,7 +79,7 @@ func (c *conn) fail(cause error) {
 }
 
 func (c *conn) note(kind Kind, text string) {
-	c.router.cfg.note(Event{Kind: kind, Peer: c.addr, Text: text})
+	c.router.cfg.note(Event{Kind: kind, Peer: c.way.remote, Text: text})
 }
 
 // LogFields say who is at the other end and how it is encrypted, for a log.
@@ -102,11 +101,11 @@ func (c *conn) Read(b []byte) (int, error) {
 			return n, c.reason(err)
 		}
 		if n == 0 {
-			c.router.warn(&c.empty, c.addr, emptyDatagram)
+			c.router.warn(&c.empty, c.way.remote, emptyDatagram)
 			continue
 		}
 		if c.router.cfg.wantsDatagrams() {
-			c.router.cfg.note(Event{Kind: Datagram, Peer: c.addr, Text: string(b[:n]), Ciphertext: c.ciphertext(b[:n])})
+			c.router.cfg.note(Event{Kind: Datagram, Peer: c.way.remote, Text: string(b[:n]), Ciphertext: c.ciphertext(b[:n])})
 		}
 		return n, nil
 	}
@@ -165,7 +164,7 @@ var longAgo = time.Unix(1, 0)
 // CloseWithError closes the connection of a session that ended with err: nil,
 // the reason, [server.ErrShutdown] or [server.ErrDisplaced].
 func (c *conn) CloseWithError(err error) error {
-	e := Event{Kind: Info, Peer: c.addr}
+	e := Event{Kind: Info, Peer: c.way.remote}
 	switch {
 	case errors.Is(err, server.ErrDisplaced):
 		return c.Close() // who made it leave has told, of many at once
@@ -217,7 +216,7 @@ func (c *conn) finish() {
 }
 
 // RemoteAddr is the peer's address.
-func (c *conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.addr) }
+func (c *conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.way.remote) }
 
 // SetDeadline sets the deadline of the handshake, of reads and of writes.
 func (c *conn) SetDeadline(t time.Time) error {

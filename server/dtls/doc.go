@@ -36,7 +36,7 @@
 // There are no certificates, no session resumption, no connection identifiers
 // and no DTLS 1.3. A hello has to come in one piece, as those with a pre-shared
 // key do. Records over 8,192 bytes are dropped with a warning: pion/dtls cannot
-// read them. On a machine with several addresses, listen on one of them rather
-// than on every interface: answers go out from the address that the system
-// chooses.
+// read them. A listener on every interface answers from the address that was written
+// to on Linux only; elsewhere answers go out from the address that the system
+// chooses, so that on a machine with several it is better to listen on one.
 package dtls

@@ -74,7 +74,7 @@ func BenchmarkRouteHello(b *testing.B) {
 	from := netip.MustParseAddrPort("192.0.2.1:5684")
 	b.ReportAllocs()
 	for b.Loop() {
-		r.route(hello, from)
+		r.route(hello, path{remote: from})
 	}
 }
 

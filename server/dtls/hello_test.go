@@ -242,7 +242,7 @@ func FuzzPeerDatagram(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte, established bool) {
 		r := bareRouter(t)
-		p := r.newPeer(netip.MustParseAddrPort("192.0.2.1:5684"), &hello, suites[0])
+		p := r.newPeer(path{remote: netip.MustParseAddrPort("192.0.2.1:5684")}, &hello, suites[0])
 		p.established.Store(established)
 		for range 40 {
 			p.receive(one)

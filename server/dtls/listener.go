@@ -76,7 +76,7 @@ func (l *Listener) Listen(address string) error {
 	// A burst of hellos must not cost the datagrams of others. The system may
 	// allow less.
 	_ = sock.SetReadBuffer(socketBuffer)
-	return l.serve(address, sock)
+	return l.serve(address, newUDPSocket(sock))
 }
 
 // serve starts a router on the socket. The caller holds l.switching.

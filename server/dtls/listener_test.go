@@ -121,12 +121,22 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// addrPort is a UDP address as the router has it.
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
 // peerOf gives what the server knows by an address.
 func peerOf(s *testServer, addr net.Addr) *conn {
 	r := s.current()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.peers[addrPort(addr)]
+	return r.peers[path{remote: addrPort(addr)}]
 }
 
 // The server's shutdown is told to every peer; a peer's close removes it.

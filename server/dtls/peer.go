@@ -49,7 +49,7 @@ var (
 // (RFC 6347, section 4.2.1), and [handshakeHash] puts cookie A back into it.
 type peer struct {
 	router *router
-	addr   netip.AddrPort
+	way    path
 	hello  clientHello // its slices are the peer's own
 	assoc  *association
 	queue  *packetio.Buffer
@@ -77,8 +77,8 @@ type peer struct {
 
 type openedRecord struct{ sealed, text []byte }
 
-func (r *router) newPeer(from netip.AddrPort, h *clientHello, s *suite) *peer {
-	p := &peer{router: r, addr: from, queue: packetio.NewBuffer()}
+func (r *router) newPeer(way path, h *clientHello, s *suite) *peer {
+	p := &peer{router: r, way: way, queue: packetio.NewBuffer()}
 	p.queue.SetLimitSize(maxQueued)
 	p.hello, _ = readHello(appendMessage(nil, version12, h.recordSeq, messageClientHello, h.messageSeq, h.message[messageHeader:])) // was read before
 	p.assoc = &association{suite: s, transcript: new(transcript), keepSealed: r.cfg.wantsDatagrams(), opened: p.recordOpened}
@@ -103,13 +103,13 @@ func (p *peer) receive(datagram []byte) {
 	for len(datagram) > 0 {
 		record, rest, ok := nextRecord(datagram)
 		if !ok {
-			p.router.warn(&p.garbage, p.addr, "no DTLS record in a datagram, could be a re-connect attempt?")
+			p.router.warn(&p.garbage, p.way.remote, "no DTLS record in a datagram, could be a re-connect attempt?")
 			return
 		}
 		datagram = rest
 		switch {
 		case len(record) > maxRecord:
-			p.router.warn(&p.tooLong, p.addr, fmt.Sprintf("a record of %d bytes dropped: more than %d cannot be read", len(record), maxRecord))
+			p.router.warn(&p.tooLong, p.way.remote, fmt.Sprintf("a record of %d bytes dropped: more than %d cannot be read", len(record), maxRecord))
 		case p.takes(record):
 			p.enqueue(record)
 		}
@@ -197,14 +197,14 @@ func (p *peer) remoteAlert() (alert.Description, bool) {
 // alert sends an alert in the clear, which the peer takes until it has keys.
 func (p *peer) alert(level alert.Level, description alert.Description) {
 	if !p.muted.Load() {
-		p.router.send(plainAlert(p.nextSeq.Add(1)-1, byte(level), byte(description)), p.addr)
+		p.router.send(plainAlert(p.nextSeq.Add(1)-1, byte(level), byte(description)), p.way)
 	}
 }
 
 // ReadFrom gives pion/dtls the next record.
 func (p *peer) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, _, err := p.queue.Read(b, nil)
-	return n, net.UDPAddrFromAddrPort(p.addr), err
+	return n, net.UDPAddrFromAddrPort(p.way.remote), err
 }
 
 // WriteTo takes a datagram of pion/dtls. What it says about its cookie stays
@@ -231,7 +231,7 @@ func (p *peer) WriteTo(datagram []byte, _ net.Addr) (int, error) {
 		out = append(out, record...)
 	}
 	if len(out) > 0 && !p.muted.Load() {
-		if _, err := p.router.sock.WriteToUDPAddrPort(out, p.addr); err != nil {
+		if _, err := p.router.sock.send(out, p.way); err != nil {
 			return 0, err
 		}
 	}
@@ -263,8 +263,16 @@ func (p *peer) Close() error {
 	return p.queue.Close()
 }
 
-// LocalAddr is the socket's address.
-func (p *peer) LocalAddr() net.Addr { return p.router.sock.LocalAddr() }
+// LocalAddr is the address that the peer writes to, or the socket's where that
+// is not known.
+func (p *peer) LocalAddr() net.Addr {
+	bound := p.router.sock.LocalAddr()
+	u, ok := bound.(*net.UDPAddr)
+	if !ok || !p.way.local.IsValid() {
+		return bound
+	}
+	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.way.local, uint16(u.Port)))
+}
 
 // SetDeadline sets the deadline of reading.
 func (p *peer) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }

@@ -14,14 +14,6 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// socket is the part of a *net.UDPConn that is used.
-type socket interface {
-	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	LocalAddr() net.Addr
-	Close() error
-}
-
 const (
 	maxDatagram = 65535
 
@@ -44,7 +36,7 @@ type router struct {
 	done     chan struct{} // closed when nothing is read any more
 
 	mu    sync.Mutex
-	peers map[netip.AddrPort]*conn
+	peers map[path]*conn
 	open  int // connections that are not closed, those of peers that are forgotten included
 	deaf  bool
 
@@ -63,7 +55,7 @@ func newRouter(l *Listener, sock socket) *router {
 		sock:     sock,
 		accepted: l.accepted,
 		done:     make(chan struct{}),
-		peers:    make(map[netip.AddrPort]*conn),
+		peers:    make(map[path]*conn),
 		jar:      newCookieJar(time.Now()),
 		refused:  make(map[string]*tally),
 	}
@@ -75,7 +67,7 @@ func (r *router) run() {
 	buf := make([]byte, maxDatagram)
 	failures := 0
 	for {
-		n, from, err := r.sock.ReadFromUDPAddrPort(buf)
+		n, way, err := r.sock.receive(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -87,12 +79,13 @@ func (r *router) run() {
 			continue
 		}
 		failures = 0
-		r.route(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		r.route(buf[:n], way)
 	}
 }
 
 // route handles one datagram.
-func (r *router) route(datagram []byte, from netip.AddrPort) {
+func (r *router) route(datagram []byte, way path) {
+	from := way.remote
 	if !from.IsValid() || from.Port() == 0 {
 		r.warn(&r.failed, netip.AddrPort{}, "failed to extract peer info (address, port)")
 		return
@@ -102,10 +95,10 @@ func (r *router) route(datagram []byte, from netip.AddrPort) {
 		return
 	}
 	r.mu.Lock()
-	c, deaf := r.peers[from], r.deaf
+	c, deaf := r.peers[way], r.deaf
 	r.mu.Unlock()
 	if isHello(datagram) {
-		r.hello(datagram, from, c, deaf)
+		r.hello(datagram, way, c, deaf)
 	} else if c != nil {
 		c.receive(datagram)
 	}
@@ -116,7 +109,8 @@ const emptyDatagram = "0 byte datagram, could be a re-connect attempt?"
 // hello answers a hello without a good cookie by one and forgets it (RFC 6347,
 // section 4.2.1). With a good one it makes a connection, in place of old, if
 // there is one: a client that comes back from the same port (section 4.2.8).
-func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf bool) {
+func (r *router) hello(datagram []byte, way path, old *conn, deaf bool) {
+	from := way.remote
 	if deaf && old == nil {
 		return
 	}
@@ -127,7 +121,7 @@ func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf boo
 	now := time.Now()
 	if !r.jar.valid(now, from, &h) {
 		r.reply = helloVerifyRequest(r.reply[:0], &h, r.jar.cookie(now, from, &h))
-		r.send(r.reply, from)
+		r.send(r.reply, way)
 		return
 	}
 	if old != nil && old.began(&h) {
@@ -140,10 +134,10 @@ func (r *router) hello(datagram []byte, from netip.AddrPort, old *conn, deaf boo
 	chosen, description, why := negotiate(&h)
 	if chosen == nil {
 		r.report(r.refusals(why), Error, from, "handshake refused: "+why)
-		r.send(plainAlert(h.recordSeq, byte(alert.Fatal), byte(description)), from)
+		r.send(plainAlert(h.recordSeq, byte(alert.Fatal), byte(description)), way)
 		return
 	}
-	c, err := r.newConn(from, &h, chosen)
+	c, err := r.newConn(way, &h, chosen)
 	if err != nil {
 		r.report(r.refusals("internal"), Error, from, err.Error())
 		return
@@ -169,7 +163,7 @@ func (r *router) makeRoom(c, old *conn) {
 	r.mu.Lock()
 	r.open++ // until it is closed, admitted or not
 	r.mu.Unlock()
-	gone, limit := r.pending.begin(c.addr.Addr(), &c.place)
+	gone, limit := r.pending.begin(c.way.remote.Addr(), &c.place)
 	if gone == nil {
 		return
 	}
@@ -197,7 +191,7 @@ func (r *router) admit(c *conn) bool {
 	}
 	select {
 	case r.accepted <- c:
-		r.peers[c.addr] = c
+		r.peers[c.way] = c
 		return true
 	default:
 		return false
@@ -264,16 +258,16 @@ func (r *router) report(seen *tally, kind Kind, from netip.AddrPort, text string
 }
 
 // send writes a datagram. One that is lost here is as one lost on the way.
-func (r *router) send(datagram []byte, to netip.AddrPort) {
-	_, _ = r.sock.WriteToUDPAddrPort(datagram, to)
+func (r *router) send(datagram []byte, way path) {
+	_, _ = r.sock.send(datagram, way)
 }
 
 // forget ends the routing to a peer.
 func (r *router) forget(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.peers[p.addr]; c != nil && c.peer == p {
-		delete(r.peers, p.addr)
+	if c := r.peers[p.way]; c != nil && c.peer == p {
+		delete(r.peers, p.way)
 	}
 }
 
@@ -326,14 +320,4 @@ func (r *router) abandon() {
 		_ = c.Close()
 	}
 	_ = r.sock.Close()
-}
-
-// addrPort is a UDP address as the router has it.
-func addrPort(a net.Addr) netip.AddrPort {
-	u, ok := a.(*net.UDPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := u.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

@@ -96,8 +96,8 @@ func TestBacklogFull(t *testing.T) {
 	r := newRouter(l, sock)
 	knock := func(n int) {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}), 5684)
-		r.route(testHello(0, 0, nil), from)
-		r.route(testHello(1, 1, cookieIn(t, sock.last())), from)
+		r.route(testHello(0, 0, nil), path{remote: from})
+		r.route(testHello(1, 1, cookieIn(t, sock.last())), path{remote: from})
 	}
 	for n := range acceptBacklog {
 		knock(n)

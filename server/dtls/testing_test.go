@@ -240,8 +240,8 @@ type fakeSocket struct {
 	once   sync.Once
 
 	mu        sync.Mutex
-	clients   map[netip.AddrPort]*packetio.Buffer // get what is sent to them
-	sent      [][]byte                            // the last few
+	clients   map[path]*packetio.Buffer // get what is sent to them
+	sent      [][]byte                  // the last few
 	sentBytes int
 	sentCount int
 }
@@ -249,6 +249,7 @@ type fakeSocket struct {
 type fakeDatagram struct {
 	data []byte
 	from netip.AddrPort
+	to   netip.Addr // may be invalid
 	err  error
 }
 
@@ -256,19 +257,19 @@ func newFakeSocket() *fakeSocket {
 	return &fakeSocket{in: make(chan fakeDatagram), closed: make(chan struct{})}
 }
 
-func (f *fakeSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (f *fakeSocket) receive(b []byte) (int, path, error) {
 	select {
 	case d := <-f.in:
-		return copy(b, d.data), d.from, d.err
+		return copy(b, d.data), path{remote: d.from, local: d.to}, d.err
 	case <-f.closed:
-		return 0, netip.AddrPort{}, net.ErrClosed
+		return 0, path{}, net.ErrClosed
 	}
 }
 
-func (f *fakeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (f *fakeSocket) send(b []byte, way path) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.clients[to]; c != nil {
+	if c := f.clients[way]; c != nil {
 		_, _ = c.Write(b, nil)
 	}
 	f.sentBytes += len(b)
@@ -308,17 +309,22 @@ func (f *fakeSocket) Close() error {
 type fakeClient struct {
 	net  *fakeSocket
 	addr netip.AddrPort
+	to   netip.Addr
 	in   *packetio.Buffer
 }
 
-func (f *fakeSocket) client(addr string) *fakeClient {
-	c := &fakeClient{net: f, addr: netip.MustParseAddrPort(addr), in: packetio.NewBuffer()}
+func (f *fakeSocket) client(addr string) *fakeClient { return f.clientTo(addr, netip.Addr{}) }
+
+// clientTo is a client that writes to one of several addresses, and hears nothing
+// from others.
+func (f *fakeSocket) clientTo(addr string, to netip.Addr) *fakeClient {
+	c := &fakeClient{net: f, addr: netip.MustParseAddrPort(addr), to: to, in: packetio.NewBuffer()}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.clients == nil {
-		f.clients = make(map[netip.AddrPort]*packetio.Buffer)
+		f.clients = make(map[path]*packetio.Buffer)
 	}
-	f.clients[c.addr] = c.in
+	f.clients[path{remote: c.addr, local: to}] = c.in
 	return c
 }
 
@@ -329,7 +335,7 @@ func (c *fakeClient) ReadFrom(b []byte) (int, net.Addr, error) {
 
 func (c *fakeClient) WriteTo(b []byte, _ net.Addr) (int, error) {
 	select {
-	case c.net.in <- fakeDatagram{data: slices.Clone(b), from: c.addr}:
+	case c.net.in <- fakeDatagram{data: slices.Clone(b), from: c.addr, to: c.to}:
 		return len(b), nil
 	case <-c.net.closed:
 		return 0, net.ErrClosed
