@@ -27,7 +27,7 @@ test: toolchain ## everything that can be tested here, with Debian's MIT program
 	@.ci/test
 
 race: toolchain ## the Go tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -tags nats ./...
+	CGO_ENABLED=1 $(GO) test -race -tags nats ./... ./testdata/pki/...
 
 fuzz: toolchain ## each fuzz target for FUZZTIME (30s)
 	@.ci/fuzz $(FUZZTIME)
