@@ -1,13 +1,19 @@
 package tlspolicy_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/countersign-go/countersign/gss/gsstest/mitrealm"
 	"github.com/countersign-go/countersign/server/tlspolicy"
@@ -128,6 +134,51 @@ func TestHints(t *testing.T) {
 	cfg = tlspolicy.Config{CertFile: "cert", PKCS12File: "p12"}
 	if _, err := tlspolicy.ReadIdentity(cfg); !strings.Contains(hint(err), "either a PKCS#12 file or PEM files") {
 		t.Errorf("two sources: %v (%s)", err, hint(err))
+	}
+}
+
+// Suites have to be for the kind of key that there is, or nobody could be served
+// by TLS 1.2.
+func TestSuitesFitTheKey(t *testing.T) {
+	const ecdsaSuite, rsaSuite = tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+	p := newPKI(t)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
+	if err := os.WriteFile(p.Path("rsa.pem"), both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		cert, key string
+		suites    []uint16
+		want      string
+		hint      string
+	}{
+		{"server.crt", "server.key", []uint16{rsaSuite}, "server.crt: its ECDSA key is for none of the TLS 1.2 cipher suites, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "add a suite with _ECDSA_ in its name"},
+		{"server.crt", "server.key", []uint16{rsaSuite, ecdsaSuite}, "", ""},
+		{"rsa.pem", "", []uint16{ecdsaSuite}, "rsa.pem: its RSA key is for none of the TLS 1.2 cipher suites, such as TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "add a suite with _RSA_ in its name"},
+		{"rsa.pem", "", []uint16{ecdsaSuite, rsaSuite}, "", ""},
+		{"rsa.pem", "", nil, "", ""},
+	} {
+		cfg := tlspolicy.Config{CertFile: p.Path(tt.cert), MinVersion: tls.VersionTLS12, CipherSuites: tt.suites}
+		if tt.key != "" {
+			cfg.KeyFile = p.Path(tt.key)
+		}
+		_, err := tlspolicy.New(cfg)
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.HasSuffix(err.Error(), tt.want) || !strings.Contains(hint(err), tt.hint)) {
+			t.Errorf("%s with %v: %v (%s)", tt.cert, tt.suites, err, hint(err))
+		}
 	}
 }
 

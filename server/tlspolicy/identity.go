@@ -3,6 +3,7 @@ package tlspolicy
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -74,6 +75,9 @@ func parseIdentity(cfg *Config, contents [][]byte) (id *tls.Certificate, err err
 		return nil, err
 	}
 	if err := checkFit(id, cfg.CertFile+cfg.PKCS12File, cfg.KeyFile); err != nil {
+		return nil, err
+	}
+	if err := checkSuites(id, cfg.CertFile+cfg.PKCS12File, cfg.CipherSuites); err != nil {
 		return nil, err
 	}
 	return id, nil
@@ -205,6 +209,21 @@ func checkFit(id *tls.Certificate, certFile, keyFile string) error {
 		return hinted("the first certificate of the file has to be the key's own, those of its CAs come after it", "%s: %s does not fit the certificate of %s", certFile, keyFile, id.Leaf.Subject)
 	}
 	return nil
+}
+
+// checkSuites refuses a key that none of the chosen suites is for: no client of
+// TLS 1.2 could be served.
+func checkSuites(id *tls.Certificate, certFile string, suites []uint16) error {
+	algorithm, other := "_ECDSA_", "_RSA_" // Ed25519 has ECDSA's suites (RFC 8422, section 5.10)
+	if _, ok := id.Leaf.PublicKey.(*rsa.PublicKey); ok {
+		algorithm, other = other, algorithm
+	}
+	fits := func(suite uint16) bool { return strings.Contains(tls.CipherSuiteName(suite), algorithm) }
+	if len(suites) == 0 || slices.ContainsFunc(suites, fits) {
+		return nil
+	}
+	return hinted(fmt.Sprintf("add a suite with %s in its name, or have a certificate for one with %s", algorithm, other),
+		"%s: its %v key is for none of the TLS 1.2 cipher suites, such as %s", certFile, id.Leaf.PublicKeyAlgorithm, tls.CipherSuiteName(suites[0]))
 }
 
 func checkDates(path string, cert *x509.Certificate, now time.Time) error {
