@@ -11,11 +11,12 @@ const help = `Usage: gss-client [options] host service message
 Connect to a gss-server, establish a Kerberos security context with it, send
 the message encrypted, and verify the MIC of it that the server sends back.
 
-host is where to connect to: a name, an address, or a URL, tcp://host:port or
-tls://host:port. Over TLS the server's certificate is verified before anything
-is sent, and the context is bound to the connection. service is a host-based
-service, service@host, such as host@server.example.org: whom the server must
-prove to be. Without @host it stands for that service on this machine.
+host is where to connect to: a name, an address, or a URL, tcp://host:port,
+tls://host:port or, with --service echo, dtls://host:port. Over TLS the server's
+certificate is verified before anything is sent, and the context is bound to the
+connection. service is a host-based service, service@host, such as
+host@server.example.org: whom the server must prove to be. Without @host it
+stands for that service on this machine.
 
 Options, with one dash or two, go before the host; after the service only -f.
 "--" ends options.

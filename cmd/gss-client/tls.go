@@ -173,6 +173,10 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
+// alertProtocolVersion is what a server refuses a TLS version with (RFC 8446,
+// section 6.2).
+const alertProtocolVersion = 70
+
 // tlsHint says what to do about an error of a TLS connection, "" if there is
 // nothing known.
 func (o *options) tlsHint(err error) string {
@@ -187,6 +191,13 @@ func (o *options) tlsHint(err error) string {
 		return "--tls-cert and --tls-key show a certificate; the server decides which are good"
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
+		switch {
+		case e.Err.Error() != tls.AlertError(alertProtocolVersion).Error():
+		case o.tls.minimum == "1.2":
+			return "the server speaks neither TLS 1.2 nor 1.3: it needs a newer one"
+		default:
+			return "the server speaks no TLS 1.3: --tls-min 1.2 takes TLS 1.2 as well"
+		}
 		if !o.tls.shows() {
 			return "the server ended TLS: it may want a client certificate (--tls-cert, --tls-key); its log says why"
 		}

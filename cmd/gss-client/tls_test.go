@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -113,6 +114,42 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// A server that is too old for TLS 1.3 is no riddle.
+func TestOldServer(t *testing.T) {
+	certs := newPKI(t)
+	cert, err := tls.LoadX509KeyPair(certs.Path("server.crt"), certs.Path("server.key"))
+	check(t, err)
+	for _, tt := range []struct {
+		newest  uint16
+		minimum string
+		hint    string
+	}{
+		{tls.VersionTLS12, "1.3", "hint: the server speaks no TLS 1.3: --tls-min 1.2 takes TLS 1.2 as well\n"},
+		{tls.VersionTLS11, "1.2", "hint: the server speaks neither TLS 1.2 nor 1.3: it needs a newer one\n"},
+	} {
+		l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS10, MaxVersion: tt.newest})
+		check(t, err)
+		refused := make(chan error, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				refused <- err
+				return
+			}
+			refused <- conn.(*tls.Conn).Handshake()
+			_ = conn.Close()
+		}()
+		code, _, stderr := runClient(t, "--tls-ca", certs.Path("ca.crt"), "--tls-min", tt.minimum, "--service", "echo", "tls://"+l.Addr().String(), "hello")
+		if err := <-refused; err == nil {
+			t.Errorf("%s: the handshake succeeded", tls.VersionName(tt.newest))
+		}
+		if code != exitFailed || !strings.HasSuffix(stderr, tt.hint) {
+			t.Errorf("%s: exit status %d\n%s", tls.VersionName(tt.newest), code, stderr)
+		}
+		_ = l.Close()
+	}
 }
 
 // Whatever a server makes of the client's certificate, its user is told.
