@@ -29,7 +29,8 @@
 // answered what it asked and told of the end.
 //
 // Only suites with authenticated encryption are agreed on, those with forward
-// secrecy before the others, in the server's order.
+// secrecy before the others, in the server's order. Those with CBC authenticate
+// the text and not what is sent, so that a receiver's timing can give text away.
 //
 // # What it does not do
 //
