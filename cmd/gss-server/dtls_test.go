@@ -162,8 +162,8 @@ func TestDTLSCountsWithTCP(t *testing.T) {
 	if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dtls.Dial(t.Context(), dtls.Config{Addr: address, Identity: "alice", Key: []byte(pskKey)}); err == nil {
-		t.Error("a second was let in by dtls")
+	if _, err := dtls.Dial(t.Context(), dtls.Config{Addr: address, Identity: "alice", Key: []byte(pskKey)}); !errors.Is(err, dtls.ErrBusy) {
+		t.Errorf("a second got %v by dtls, want %v", err, dtls.ErrBusy)
 	}
 	p.await(t, "too many connections, refused", 1)
 	p.signal(t, syscall.SIGTERM)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -157,6 +158,76 @@ func TestSilentPrefixesMakeRoom(t *testing.T) {
 		}
 		if n := bytes.Count(out.Bytes(), []byte("too many handshakes, closed the oldest")); n != 1 {
 			t.Errorf("%d records of displaced handshakes within a second, want 1", n)
+		}
+	})
+}
+
+// Handshakes that gave way leave nothing behind, however many they are.
+func TestDisplacedLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 20
+		f, s, _ := startFake(t, Config{MaxHandshakes: most})
+		knock := func(n int) {
+			for i := range n {
+				f.silentHello(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 5684))
+			}
+		}
+		knock(most)
+		goroutines := runtime.NumGoroutine()
+		knock(1000)
+		if n := runtime.NumGoroutine(); n > goroutines+most {
+			t.Errorf("%d goroutines after 1,000 handshakes that gave way, %d before", n, goroutines)
+		}
+		r := s.current()
+		r.mu.Lock()
+		peers, open := len(r.peers), r.open
+		r.mu.Unlock()
+		if n, prefixes := s.underWay(); n != most || prefixes != most || peers != most || open != most {
+			t.Errorf("%d handshakes of %d prefixes, %d peers, %d open, want %d of each", n, prefixes, peers, open, most)
+		}
+		_ = s.Stop()
+	})
+}
+
+// In a server that is full, a handshake gives way to a connection of whatever
+// kind, as any session does that is not established.
+func TestHandshakesGiveWayInTheEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&out)
+		f, s, es := startFake(t, Config{}, withEngine(server.Config{MaxConnections: 2, Log: log}))
+		for i := range 5 {
+			f.silentHello(t, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 5684))
+		}
+		if n, _ := s.underWay(); n != 2 {
+			t.Errorf("%d handshakes under way, want 2", n)
+		}
+		var conns []*pion.Conn
+		for i := range 2 {
+			c, err := dialFake(t, f, fmt.Sprintf("192.0.2.%d:5684", i))
+			if err != nil {
+				t.Fatalf("client %d: %v", i, err)
+			}
+			call(t, c, "hello")
+			conns = append(conns, c)
+		}
+		f.silentHello(t, netip.MustParseAddrPort("203.0.113.9:5684"))
+		for _, c := range conns {
+			if got := call(t, c, "still"); got != "still" {
+				t.Errorf("got %q back", got)
+			}
+			_ = c.Close()
+		}
+		es.awaitCount(t, 2, Info, "the peer closed")
+		_ = s.Stop()
+		for _, want := range []string{"too many connections, closed the oldest that was not established", "too many connections, refused"} {
+			if n := bytes.Count(out.Bytes(), []byte(want)); n != 1 {
+				t.Errorf("%q is logged %d times, want once", want, n)
+			}
+		}
+		if bytes.Contains(out.Bytes(), []byte("session failed")) {
+			t.Errorf("logged:\n%s", &out)
 		}
 	})
 }
