@@ -308,3 +308,24 @@ func TestDisplacedIsTold(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkPlaces is what a place costs when there are many, and all are taken.
+func BenchmarkPlaces(b *testing.B) {
+	for _, most := range []int{1000, 100_000} {
+		b.Run(fmt.Sprintf("most=%d", most), func(b *testing.B) {
+			h := handshakes{max: most, maxPerPrefix: 64}
+			n := uint32(0)
+			begin := func() {
+				n++
+				h.begin(netip.AddrFrom4([4]byte{10, byte(n >> 4), byte(n), 1}), new(place))
+			}
+			for range most {
+				begin()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				begin()
+			}
+		})
+	}
+}
