@@ -63,7 +63,7 @@ func newRouter(l *Listener, sock socket) *router {
 
 // run reads until the socket is closed.
 func (r *router) run() {
-	defer close(r.done)
+	defer r.finish()
 	buf := make([]byte, maxDatagram)
 	failures := 0
 	for {
@@ -298,6 +298,14 @@ func (r *router) closeUnused() {
 	if r.deaf && r.open == 0 {
 		_ = r.sock.Close()
 	}
+}
+
+// finish tells that the address is free. Reading ends a moment before that: who
+// closes the socket has r.mu until it is closed.
+func (r *router) finish() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.done)
 }
 
 // known gives the connections of the peers that are routed to.
