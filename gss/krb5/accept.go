@@ -262,7 +262,7 @@ func (h *acceptHandshake) checkReplay() error {
 	case errors.Is(err, rcache.ErrReplay):
 		return protocolError(gss.ErrDuplicateToken, kmsg.APErrRepeat, nil)
 	default:
-		return failure(err)
+		return replayCacheError(err)
 	}
 }
 

@@ -87,7 +87,7 @@ func NewAcceptor(cfg AcceptorConfig) (*Acceptor, error) {
 	if a.random == nil {
 		a.random = systemRandom{}
 	}
-	if _, err := a.keys.current(cred); err != nil {
+	if _, err := a.keys.current(context.Background(), cred); err != nil {
 		return nil, err
 	}
 	if a.replays == nil {

@@ -32,14 +32,14 @@ func (c *Credential) acquireInitiate(ctx context.Context, cfg CredentialConfig) 
 	// nothing else.
 	var keytabErr error
 	if c.clientKeytab = cfg.ClientKeytab; c.clientKeytab == nil {
-		c.clientKeytab, keytabErr = defaultClientKeytab(c.profile)
+		c.clientKeytab, keytabErr = defaultClientKeytab(ctx, c.profile)
 	}
 	c.keyEtypes = kc.TktEnctypes
-	if err := c.chooseCache(want, keytabErr); err != nil {
+	if err := c.chooseCache(ctx, want, keytabErr); err != nil {
 		return err
 	}
 	c.keyed = c.client
-	content, err := c.cache.store.Current()
+	content, err := c.cache.store.Current(ctx)
 	if content, err = c.refresh(ctx, kc, content, err, kc.Now); err != nil {
 		return err
 	}
@@ -73,14 +73,14 @@ func initiatorPrincipal(ctx context.Context, profile *Profile, name gss.Name) (c
 // cache of the default collection that has the client's tickets, else one in
 // which the client keytab's tickets can be put. keytabErr is why there is no
 // client keytab.
-func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
+func (c *Credential) chooseCache(ctx context.Context, want ccache.Principal, keytabErr error) error {
 	name, stores := "", []*ccache.Store(nil)
 	if c.cache != nil {
 		name, stores = c.cache.Name(), []*ccache.Store{c.cache.store}
 	} else {
 		var err error
 		name = defaultCacheName(c.profile)
-		if stores, err = c.profile.caches().Collection(name); err != nil {
+		if stores, err = c.profile.caches().Collection(ctx, name); err != nil {
 			return cacheError(err)
 		}
 	}
@@ -88,7 +88,7 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 	var others []string // clients of the caches that are there
 	primaryFree := false
 	for n, s := range stores {
-		content, err := s.Current()
+		content, err := s.Current(ctx)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			primaryFree = primaryFree || n == 0
@@ -109,7 +109,7 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 	if c.clientKeytab == nil {
 		return noCredential(want, name, others, keytabErr)
 	}
-	if err := c.chooseKeyed(want); err != nil {
+	if err := c.chooseKeyed(ctx, want); err != nil {
 		return noCredential(want, name, others, err)
 	}
 	if primaryFree {
@@ -119,7 +119,7 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 	if c.cache != nil {
 		return noCredential(want, name, others, nil)
 	}
-	s, err := c.profile.caches().New(name)
+	s, err := c.profile.caches().New(ctx, name)
 	if errors.Is(err, ccache.ErrNoCollection) {
 		return noCredential(want, name, others, nil)
 	} else if err != nil {
@@ -131,8 +131,8 @@ func (c *Credential) chooseCache(want ccache.Principal, keytabErr error) error {
 
 // chooseKeyed makes the client the wanted one if the client keytab has keys for
 // it, or the first of the keytab if anybody will do.
-func (c *Credential) chooseKeyed(want ccache.Principal) error {
-	kt, err := c.clientKeytab.current()
+func (c *Credential) chooseKeyed(ctx context.Context, want ccache.Principal) error {
+	kt, err := c.clientKeytab.current(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (c *Credential) initialTicket(ctx context.Context, kc *kdc.Client, password
 		return c.profile.kdcError(err)
 	}
 	c.client = ccachePrincipal(tgt.Client)
-	err = c.cache.store.Replace(&ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})
+	err = c.cache.store.Replace(ctx, &ccache.Cache{Default: c.client, TimeOffset: tgt.Offset, Credentials: []ccache.Credential{cacheEntry(tgt)}})
 	if err != nil {
 		return cacheError(err)
 	}

@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,11 +9,14 @@ import (
 
 	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/gss/krb5/internal/ccache"
+	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
 	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
 )
 
 // A Cache is a credential cache: the tickets of one client. It is safe for
-// concurrent use, and a file is shared with other programs by MIT's rules.
+// concurrent use, and a file is shared with other programs by MIT's rules. A file
+// that another program keeps locked is waited for until the call's context ends,
+// for ten seconds at most.
 type Cache struct {
 	store *ccache.Store
 }
@@ -29,7 +33,8 @@ type Cache struct {
 //     is session, user, process, thread, or persistent with a user's number for
 //     collection. The cache ends with its last ticket.
 //
-// What is the primary cache is looked up now.
+// What is the primary cache is looked up now, of a KCM daemon for ten seconds at
+// most.
 func OpenCache(name string) (*Cache, error) {
 	profile := new(Profile)
 	if strings.HasPrefix(name, "KCM:") {
@@ -44,7 +49,7 @@ func OpenCache(name string) (*Cache, error) {
 // OpenCache opens a credential cache as the function OpenCache does, by this
 // profile's kcm_socket.
 func (p *Profile) OpenCache(name string) (*Cache, error) {
-	s, err := p.caches().Open(name)
+	s, err := p.caches().Open(context.Background(), name)
 	if err != nil {
 		return nil, cacheError(err)
 	}
@@ -81,6 +86,11 @@ func cacheError(err error) error {
 		e.Hint = hintKinit
 	case errors.Is(err, fs.ErrPermission):
 		e.Hint = "run as the cache's owner, or name a cache of your own in KRB5CCNAME"
+	case errors.Is(err, filelock.ErrLocked):
+		e.Major, e.Hint = gss.ErrFailure, hintLocked
+	case errors.Is(err, ccache.ErrKCMSilent):
+		e.Major = gss.ErrFailure
+		e.Hint = "restart the KCM daemon (sssd-kcm or heimdal-kcm), or name another cache in KRB5CCNAME"
 	case errors.Is(err, ccache.ErrNoKCM):
 		e.Hint = "start the KCM daemon (sssd-kcm or heimdal-kcm), or name another cache in KRB5CCNAME"
 	case errors.Is(err, localfile.ErrNotRegular):

@@ -72,7 +72,8 @@ type Credential struct {
 // AcquireCredential gets a credential (GSS_Acquire_cred). What it names must be
 // there now: the keytab with a key for the service, the cache with a client of
 // that name, the KDC that takes the password or the client keytab's key. ctx
-// bounds the exchange with the KDC and the look-up of host names.
+// bounds the exchange with the KDC and with a KCM daemon, the look-up of host
+// names, and the wait for files that other programs keep locked.
 //
 // Errors are *[gss.Error]: gss.ErrNoCred where something is missing, with
 // gss.ErrFailure what a KDC refused, which [errors.As] shows.
@@ -107,12 +108,12 @@ func (c *Credential) acquireAccept(ctx context.Context, name gss.Name) error {
 		return err
 	}
 	if c.keytab == nil {
-		if c.keytab, err = defaultKeytab(c.profile); err != nil {
+		if c.keytab, err = defaultKeytab(ctx, c.profile); err != nil {
 			return err
 		}
 	}
 	var keys keyring
-	_, err = keys.current(c)
+	_, err = keys.current(ctx, c)
 	return err
 }
 
@@ -134,7 +135,7 @@ func (c *Credential) Release() error {
 	if !c.private {
 		return nil
 	}
-	if err := c.cache.store.Destroy(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.cache.store.Destroy(context.Background()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return cacheError(err)
 	}
 	return nil
@@ -151,7 +152,7 @@ func (c *Credential) Expires() (time.Time, error) {
 	if !c.usage.CanInitiate() {
 		return time.Time{}, nil
 	}
-	content, err := c.cache.store.Current()
+	content, err := c.cache.store.Current(context.Background())
 	if err != nil {
 		return time.Time{}, cacheError(err)
 	}

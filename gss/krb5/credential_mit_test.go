@@ -169,7 +169,7 @@ func mitRenewal(t *testing.T, m *mitPrograms) {
 	t.Helper()
 	m.kinit("-r", "1d", "alice")
 	store := openStore(t, m)
-	c, err := store.Load()
+	c, err := store.Load(t.Context())
 	must(t, err)
 	now := time.Now().Truncate(time.Second)
 	for i := range c.Credentials {
@@ -177,7 +177,7 @@ func mitRenewal(t *testing.T, m *mitPrograms) {
 			cred.StartTime, cred.EndTime = now.Add(-time.Hour), now.Add(10*time.Minute)
 		}
 	}
-	must(t, store.Replace(c))
+	must(t, store.Replace(t.Context(), c))
 	cred := m.check(krb5.CredentialConfig{}, "alice@MIT.TEST")
 	if end, err := cred.Expires(); err != nil || end.Before(now.Add(time.Hour)) {
 		t.Errorf("it ends at %v, %v", end, err)
@@ -194,7 +194,7 @@ func openStore(t *testing.T, m *mitPrograms) *ccache.Store {
 			r.KCMSocket, _, _ = strings.Cut(rest, "\n")
 		}
 	}
-	s, err := r.Open(m.cache)
+	s, err := r.Open(t.Context(), m.cache)
 	must(t, err)
 	return s
 }

@@ -196,9 +196,9 @@ func TestCredentialErrors(t *testing.T) {
 	_, err := s.tryAcquire(t, krb5.CredentialConfig{Cache: open(missing)})
 	wantError(t, err, gss.ErrNoCred, -1765328189, "No Kerberos credentials available (default cache: FILE:"+missing+")", "kinit")
 
-	empty, err := ccache.Resolver{}.Open(filepath.Join(dir, "empty"))
+	empty, err := ccache.Resolver{}.Open(t.Context(), filepath.Join(dir, "empty"))
 	must(t, err)
-	must(t, empty.Replace(&ccache.Cache{Default: ccache.Principal{Realm: "TEST.EXAMPLE", Components: []string{"alice"}, NameType: 1}}))
+	must(t, empty.Replace(t.Context(), &ccache.Cache{Default: ccache.Principal{Realm: "TEST.EXAMPLE", Components: []string{"alice"}, NameType: 1}}))
 	_, err = s.tryAcquire(t, krb5.CredentialConfig{Cache: open(empty.Name())})
 	wantError(t, err, gss.ErrNoCred, 39756044, "Credential cache is empty", "kinit")
 

@@ -120,9 +120,9 @@ func requests(s *timed, last *gsstest.Stats) (as, tgs uint64) {
 
 func content(t testing.TB, name string) *ccache.Cache {
 	t.Helper()
-	s, err := ccache.Resolver{}.Open(name)
+	s, err := ccache.Resolver{}.Open(t.Context(), name)
 	must(t, err)
-	c, err := s.Load()
+	c, err := s.Load(t.Context())
 	must(t, err)
 	return c
 }

@@ -31,7 +31,7 @@ func (i *Initiator) delegate(ctx context.Context, flags gss.Flags, ticket *ccach
 	if !wanted {
 		return nil, nil
 	}
-	content, err := i.cred.cache.store.Load()
+	content, err := i.cred.cache.store.Load(ctx)
 	if err != nil {
 		return nil, nil
 	}
@@ -200,7 +200,7 @@ func (h *acceptHandshake) decryptKRBCred(enc *kmsg.EncryptedData) ([]byte, error
 // newPrivateCredential is a credential to initiate with, its tickets in memory.
 func newPrivateCredential(profile *Profile, content *ccache.Cache) (*Credential, error) {
 	c := &Credential{usage: gss.InitiateOnly, profile: profile, client: content.Default, cache: NewMemoryCache(), private: true}
-	if err := c.cache.store.Replace(content); err != nil {
+	if err := c.cache.store.Replace(context.Background(), content); err != nil {
 		return nil, cacheError(err)
 	}
 	return c, nil
@@ -213,11 +213,11 @@ func (c *Credential) Store(to *Cache) error {
 	if !c.usage.CanInitiate() {
 		return &gss.Error{Major: gss.ErrNoCred, Mech: gss.MechKrb5, Err: errCredentialUsage}
 	}
-	content, err := c.cache.store.Load()
+	content, err := c.cache.store.Load(context.Background())
 	if err != nil {
 		return cacheError(err)
 	}
-	if err := to.store.Replace(content); err != nil {
+	if err := to.store.Replace(context.Background(), content); err != nil {
 		return cacheError(err)
 	}
 	return nil

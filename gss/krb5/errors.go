@@ -20,6 +20,9 @@ const (
 	minorCacheEmpty         int32 = 39756044    // KG_EMPTY_CCACHE
 )
 
+// hintLocked is for a file that another program keeps locked.
+const hintLocked = "see which program has the file open, with lslocks or fuser, and end it"
+
 const hintKinit = "get a ticket with kinit; if you have one, name its cache in KRB5CCNAME"
 
 // hints say what to do about a protocol error. They speak to whoever sees the

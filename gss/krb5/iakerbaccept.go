@@ -162,7 +162,7 @@ func (h *iakerbAcceptHandshake) relay(token []byte, p proxyToken) ([]byte, error
 // realm is what initiators that do not know theirs are told.
 func (h *iakerbAcceptHandshake) realm() string {
 	cred := h.acceptor.cred
-	if keys, err := h.acceptor.keys.current(cred); err == nil && cred.profile.DefaultRealm() == "" {
+	if keys, err := h.acceptor.keys.current(context.Background(), cred); err == nil && cred.profile.DefaultRealm() == "" {
 		return keys[0].realm
 	}
 	return cred.profile.DefaultRealm()

@@ -83,7 +83,8 @@ func NewIAKERBInitiator(cfg IAKERBInitiatorConfig) (*IAKERBInitiator, error) {
 func (i *IAKERBInitiator) Mechanism() gss.OID { return gss.MechIAKERB }
 
 // Initiate implements gss.Initiator. ctx bounds the look-up of the target's host
-// name; KDCs are asked later, by the tokens of the context. A context that is
+// name and the reading of the credential's cache; KDCs are asked later, by the
+// tokens of the context, when ctx may be over. A context that is
 // given up before it stands must be deleted.
 func (i *IAKERBInitiator) Initiate(ctx context.Context, req gss.Request) (gss.Context, error) {
 	flags, err := offered(req.Flags)
@@ -91,6 +92,7 @@ func (i *IAKERBInitiator) Initiate(ctx context.Context, req gss.Request) (gss.Co
 		return nil, err
 	}
 	h := &iakerbInitiateHandshake{}
+	ctx, detach := untilDetached(ctx)
 	h.next, h.stop = iter.Pull(func(yield func(proxyToken) bool) {
 		given := false // up, and yield not to be called any more
 		h.inner, h.err = i.prepare(ctx, req, flags, func(request proxyToken) (proxyToken, error) {
@@ -102,10 +104,23 @@ func (i *IAKERBInitiator) Initiate(ctx context.Context, req gss.Request) (gss.Co
 		})
 	})
 	// As far as the first request: what is wrong with the names shows here.
-	if h.request, h.waiting = h.next(); !h.waiting && h.err != nil {
+	h.request, h.waiting = h.next()
+	detach()
+	if !h.waiting && h.err != nil {
 		return nil, h.err
 	}
 	return newContext(h, i.inner.random, i.inner.clock, 0), nil
+}
+
+// untilDetached gives a context that ends with its parent, but no more once it is
+// detached.
+func untilDetached(parent context.Context) (ctx context.Context, detach func()) {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(parent))
+	if parent.Err() != nil {
+		end(context.Cause(parent))
+	}
+	stop := context.AfterFunc(parent, func() { end(context.Cause(parent)) })
+	return ctx, func() { stop() }
 }
 
 // prepare gets the tickets that a context takes, of which those that are not
@@ -114,7 +129,7 @@ func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gs
 	// What this context learns of the client, such as its realm, is its own.
 	cred, client, own := i.inner.cred.forContext(), *i.inner.kdc, *i.inner
 	own.cred, own.kdc = cred, &client
-	// Before the first request, up to which ctx is sure to last.
+	// Before the first request, up to which ctx is the caller's.
 	var err error
 	if own.servers, err = targetPrincipals(ctx, cred.profile, req.Target); err != nil {
 		return nil, err
@@ -126,7 +141,7 @@ func (i *IAKERBInitiator) prepare(ctx context.Context, req gss.Request, flags gs
 		answer, err := relay(proxyToken{realm: realm, message: request})
 		return slices.Clone(answer.message), err // tickets alias it, and the token's octets are the caller's
 	}
-	if i.password != nil && !own.hasTicketGrantingTicket() {
+	if i.password != nil && !own.hasTicketGrantingTicket(ctx) {
 		if cred.client.Realm == "" {
 			answer, err := relay(proxyToken{})
 			if err != nil {
@@ -163,8 +178,8 @@ func (c *Credential) forContext() *Credential {
 
 // hasTicketGrantingTicket reports whether the cache has one for now, and makes
 // its client the credential's.
-func (i *Initiator) hasTicketGrantingTicket() bool {
-	content, err := i.cred.cache.store.Current()
+func (i *Initiator) hasTicketGrantingTicket(ctx context.Context) bool {
+	content, err := i.cred.cache.store.Current(ctx)
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,9 +59,10 @@ func (k *serviceKey) fits(ticket *kmsg.EncryptedData) bool {
 }
 
 // current gives the keys that the credential's name allows, from the keytab's
-// present content. There being none is an error.
-func (r *keyring) current(cred *Credential) ([]*serviceKey, error) {
-	kt, err := cred.keytab.current()
+// present content. There being none is an error. ctx bounds the wait for a keytab
+// that is locked.
+func (r *keyring) current(ctx context.Context, cred *Credential) ([]*serviceKey, error) {
+	kt, err := cred.keytab.current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +136,7 @@ func (a *Acceptor) decryptTicket(room *secretRoom, ticket *kmsg.Ticket) ([]byte,
 	if err := a.permit(ticket.EncPart.Etype, "ticket"); err != nil {
 		return nil, nil, err
 	}
-	keys, err := a.keys.current(a.cred)
+	keys, err := a.keys.current(context.Background(), a.cred)
 	if err != nil {
 		return nil, nil, err
 	}

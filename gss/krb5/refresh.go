@@ -89,7 +89,7 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 	if clock == nil {
 		clock = time.Now
 	}
-	what, err := c.remedy(content, readErr, clock())
+	what, err := c.remedy(ctx, content, readErr, clock())
 	if err != nil || what == leave {
 		return content, err
 	}
@@ -116,8 +116,8 @@ func (c *Credential) refresh(ctx context.Context, kc *kdc.Client, content *ccach
 	defer func() { <-turn }()
 
 	// It may have been done meanwhile, by another process even.
-	content, readErr = c.cache.store.Current()
-	if what, err = c.remedy(content, readErr, clock()); err != nil || what == leave {
+	content, readErr = c.cache.store.Current(ctx)
+	if what, err = c.remedy(ctx, content, readErr, clock()); err != nil || what == leave {
 		return content, err
 	}
 	if what == acquire {
@@ -146,7 +146,7 @@ func (c *Credential) acquireAnew(ctx context.Context, kc *kdc.Client, clock func
 }
 
 // remedy looks at a cache's content, or at why it could not be read.
-func (c *Credential) remedy(content *ccache.Cache, err error, now time.Time) (remedy, error) {
+func (c *Credential) remedy(ctx context.Context, content *ccache.Cache, err error, now time.Time) (remedy, error) {
 	if err != nil {
 		if c.clientKeytab != nil && errors.Is(err, fs.ErrNotExist) {
 			return acquire, nil
@@ -158,7 +158,7 @@ func (c *Credential) remedy(content *ccache.Cache, err error, now time.Time) (re
 	}
 	tgt := c.grantingTicket(content)
 	if tgt == nil || !tgt.EndTime.After(now.Add(content.TimeOffset)) {
-		if c.clientKeytab != nil && len(c.clientKeys()) > 0 {
+		if c.clientKeytab != nil && len(c.clientKeys(ctx)) > 0 {
 			return acquire, nil
 		}
 		return leave, nil
@@ -219,7 +219,7 @@ func (c *Credential) prolong(ctx context.Context, kc *kdc.Client, content *ccach
 	if what == reget {
 		// Nor another process that shares the cache.
 		again := clock().Add(retryAfter + content.TimeOffset)
-		if c.cache.store.SetConfig(c.client, configRefreshTime, refreshValue(again)) != nil {
+		if c.cache.store.SetConfig(ctx, c.client, configRefreshTime, refreshValue(again)) != nil {
 			return content
 		}
 		if fresh, err := c.acquireByKeytab(ctx, kc); err == nil {
@@ -236,14 +236,14 @@ func (c *Credential) prolong(ctx context.Context, kc *kdc.Client, content *ccach
 	}
 	// The new one is added before the old one goes, so that others who use the
 	// cache always find one.
-	if c.cache.store.Append(cacheEntry(t)) != nil {
+	if c.cache.store.Append(ctx, cacheEntry(t)) != nil {
 		c.renewal.retry.Store(old.EndTime.UnixNano()) // what cannot be kept is not asked for again
 		return content
 	}
-	_, _ = c.cache.store.Remove(func(cred *ccache.Credential) bool {
+	_, _ = c.cache.store.Remove(ctx, func(cred *ccache.Credential) bool {
 		return cred.Server.Equal(old.Server) && bytes.Equal(cred.Ticket, old.Ticket)
 	})
-	fresh, err := c.cache.store.Current()
+	fresh, err := c.cache.store.Current(ctx)
 	if err != nil {
 		return content
 	}
@@ -253,8 +253,8 @@ func (c *Credential) prolong(ctx context.Context, kc *kdc.Client, content *ccach
 func refreshValue(t time.Time) []byte { return strconv.AppendInt(nil, t.Unix(), 10) }
 
 // clientKeys are the client's newest keys in the client keytab.
-func (c *Credential) clientKeys() []kdc.Key {
-	kt, err := c.clientKeytab.current()
+func (c *Credential) clientKeys(ctx context.Context) []kdc.Key {
+	kt, err := c.clientKeytab.current(ctx)
 	if err != nil {
 		return nil
 	}
@@ -268,7 +268,7 @@ func (c *Credential) clientKeys() []kdc.Key {
 // acquireByKeytab gets a ticket-granting ticket with the client keytab's keys
 // into the cache, whose content it replaces.
 func (c *Credential) acquireByKeytab(ctx context.Context, kc *kdc.Client) (*ccache.Cache, error) {
-	keys := c.clientKeys()
+	keys := c.clientKeys(ctx)
 	if len(keys) == 0 {
 		return nil, &gss.Error{
 			Major: gss.ErrNoCred,
@@ -295,7 +295,7 @@ func (c *Credential) acquireByKeytab(ctx context.Context, kc *kdc.Client) (*ccac
 			ccache.ConfigEntry(entry.Client, configRefreshTime, "", refreshValue(halfLife(&entry))),
 		},
 	}
-	if err := c.cache.store.Replace(content); err != nil {
+	if err := c.cache.store.Replace(ctx, content); err != nil {
 		return nil, cacheError(err)
 	}
 	return content, nil

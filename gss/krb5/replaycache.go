@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
 	"github.com/countersign-go/countersign/gss/krb5/internal/rcache"
 )
 
@@ -25,6 +26,11 @@ import (
 // it, too. A service that alone has its keys may do with memory; what it accepted
 // can then be replayed to it after a restart, until the authenticator's time plus
 // the clock skew has passed.
+//
+// A file that ends in the middle of a record, after a crash or on a full disk, is
+// used on as MIT's library does it: nobody was accepted by the record that is not
+// whole. One that another program keeps locked has contexts refused after two
+// seconds, where MIT's library waits for ever.
 //
 // An entry in a file is given up when nothing can replay it any more. MIT's
 // library gives up its own one clock skew after they came, which for a client
@@ -46,8 +52,15 @@ const maxReplayEntries = 1 << 20
 // the file of that kind that the user's services share by default; "none:",
 // which remembers nothing and lets tokens be replayed.
 //
-// The acceptor's clock skew must be no larger than the profile's.
+// A nil profile means the default files of krb5.conf. The acceptor's clock skew
+// must be no larger than the profile's.
 func OpenReplayCache(name string, profile *Profile) (*ReplayCache, error) {
+	if profile == nil {
+		var err error
+		if profile, err = ReadProfile(); err != nil {
+			return nil, err
+		}
+	}
 	return openReplayCache(name, profile, nil)
 }
 
@@ -62,9 +75,23 @@ func openReplayCache(name string, profile *Profile, clock func() time.Time) (*Re
 // NewMemoryReplayCache makes a replay cache for one process. It holds a
 // million entries; when all of them could still be replayed, contexts are
 // refused rather than taken unchecked.
+//
+// A nil profile means the default files of krb5.conf. Where these cannot be read,
+// every context is refused, and the error says why.
 func NewMemoryReplayCache(profile *Profile) *ReplayCache {
+	if profile == nil {
+		var err error
+		if profile, err = ReadProfile(); err != nil {
+			return &ReplayCache{cache: unreadable{err}}
+		}
+	}
 	return &ReplayCache{cache: rcache.NewMemory(maxReplayEntries, rcache.Config{Skew: profile.settings.ClockSkew})}
 }
+
+// unreadable is a cache that lacks its configuration.
+type unreadable struct{ err error }
+
+func (u unreadable) Store([]byte, time.Time) error { return u.err }
 
 // Refused counts the contexts that were refused because a cache in memory was
 // full; zero for others.
@@ -91,7 +118,13 @@ func defaultReplayCache(profile *Profile, clock func() time.Time) (*ReplayCache,
 }
 
 func replayCacheError(err error) error {
+	if e, ok := errors.AsType[*gss.Error](err); ok {
+		return e // of the profile
+	}
 	e := failure(err).(*gss.Error)
+	if errors.Is(err, filelock.ErrLocked) {
+		e.Hint = hintLocked
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, rcache.ErrCorrupt) {
 		e.Hint = "remove that file, or name another replay cache in KRB5RCACHENAME (file2:PATH) or another directory in KRB5RCACHEDIR"
 	}

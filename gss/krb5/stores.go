@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/countersign-go/countersign/gss"
+	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
 	"github.com/countersign-go/countersign/gss/krb5/internal/keytab"
 	"github.com/countersign-go/countersign/gss/krb5/internal/krb5conf"
 	"github.com/countersign-go/countersign/gss/krb5/internal/localfile"
@@ -93,9 +95,12 @@ type Keytab struct {
 }
 
 // OpenKeytab opens a keytab by name, "FILE:/path" or a path. It must exist and
-// be readable now.
-func OpenKeytab(name string) (*Keytab, error) {
-	f, err := keytab.Open(name)
+// be readable now; one that another program keeps locked is waited for ten seconds at
+// most.
+func OpenKeytab(name string) (*Keytab, error) { return openKeytab(context.Background(), name) }
+
+func openKeytab(ctx context.Context, name string) (*Keytab, error) {
+	f, err := keytab.Open(ctx, name)
 	if err != nil {
 		return nil, keytabError(err)
 	}
@@ -115,12 +120,13 @@ func ParseKeytab(data []byte) (*Keytab, error) {
 func (k *Keytab) Name() string { return k.name }
 
 // current gives the present content: one stat for a file that did not change.
-// The same content is the same pointer.
-func (k *Keytab) current() (*keytab.Keytab, error) {
+// The same content is the same pointer. ctx bounds the wait for a file that is
+// locked.
+func (k *Keytab) current(ctx context.Context) (*keytab.Keytab, error) {
 	if k.file == nil {
 		return k.mem, nil
 	}
-	kt, err := k.file.Current()
+	kt, err := k.file.Current(ctx)
 	if err != nil {
 		return nil, keytabError(err)
 	}
@@ -129,21 +135,21 @@ func (k *Keytab) current() (*keytab.Keytab, error) {
 
 // defaultKeytab opens the keytab that KRB5_KTNAME or default_keytab_name
 // names.
-func defaultKeytab(profile *Profile) (*Keytab, error) {
+func defaultKeytab(ctx context.Context, profile *Profile) (*Keytab, error) {
 	name := os.Getenv("KRB5_KTNAME")
 	if name == "" {
 		name = profile.settings.DefaultKeytabName
 	}
-	return OpenKeytab(name)
+	return openKeytab(ctx, name)
 }
 
 // defaultClientKeytab opens the keytab that KRB5_CLIENT_KTNAME names; else the
 // one of default_client_keytab_name, which is nil if it does not exist.
-func defaultClientKeytab(profile *Profile) (*Keytab, error) {
+func defaultClientKeytab(ctx context.Context, profile *Profile) (*Keytab, error) {
 	if name := os.Getenv("KRB5_CLIENT_KTNAME"); name != "" {
-		return OpenKeytab(name)
+		return openKeytab(ctx, name)
 	}
-	kt, err := OpenKeytab(profile.settings.DefaultClientKeytabName)
+	kt, err := openKeytab(ctx, profile.settings.DefaultClientKeytabName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -157,6 +163,8 @@ func keytabError(err error) error {
 		e.Hint = "name the keytab with -keytab or KRB5_KTNAME, or make it: kadmin -q 'ktadd -k FILE PRINCIPAL'"
 	case errors.Is(err, fs.ErrPermission):
 		e.Hint = "run as the user who may read the keytab, or give that user access to it"
+	case errors.Is(err, filelock.ErrLocked):
+		e.Major, e.Minor, e.Hint = gss.ErrFailure, 0, hintLocked
 	case errors.Is(err, keytab.ErrType):
 		e.Hint = "a keytab is a file here: write FILE:/path or /path"
 	case errors.Is(err, localfile.ErrNotRegular):

@@ -19,12 +19,16 @@ import (
 // should not find it expired.
 const ticketMargin = 2 * time.Minute
 
+// keepTimeout bounds the wait for a cache that somebody else is using when all
+// that is left to do is to put a ticket there for the next context.
+const keepTimeout = time.Second
+
 // serviceTicket finds the credential's ticket for the target, in its cache or
 // by asking the KDC, in which case the cache gets it too. The second result is
 // what to add to the local clock.
 func (i *Initiator) serviceTicket(ctx context.Context, target gss.Name) (*ccache.Credential, time.Duration, error) {
 	c := i.cred
-	content, err := c.cache.store.Current()
+	content, err := c.cache.store.Current(ctx)
 	if err == nil {
 		if known := c.known.find(content, target, i.now()); known != nil {
 			return known, content.TimeOffset, nil
@@ -142,7 +146,9 @@ func (i *Initiator) fetchTicket(ctx context.Context, content *ccache.Cache, foun
 		kept.Server = ccachePrincipal(asked) // where the next one looks: see referredTicket
 	}
 	// A cache that cannot be written to still served: the ticket is good.
-	_ = i.cred.cache.store.Append(kept)
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	_ = i.cred.cache.store.Append(ctx, kept)
 	return &entry, nil
 }
 

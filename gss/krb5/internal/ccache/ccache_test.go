@@ -151,7 +151,7 @@ func TestEveryPrefix(t *testing.T) {
 	if err := os.WriteFile(path, recorded(t, "v4.ccache")[:700], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t, path).Load(); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
+	if _, err := open(t, path).Load(t.Context()); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a truncated file: %v", err)
 	}
 }
@@ -309,7 +309,7 @@ func FuzzParse(f *testing.F) {
 
 func open(t testing.TB, name string) *Store {
 	t.Helper()
-	s, err := Resolver{}.Open(name)
+	s, err := Resolver{}.Open(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

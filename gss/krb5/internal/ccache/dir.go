@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,12 +60,12 @@ func readPrimary(path string) (string, error) {
 // A dirFile is a file in a directory of caches, both of which are made when the cache is.
 type dirFile struct{ *file }
 
-func (d dirFile) replace(c *Cache) error {
+func (d dirFile) replace(ctx context.Context, c *Cache) error {
 	dir := filepath.Dir(d.path)
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return &Error{dir, err}
 	}
-	if err := d.file.replace(c); err != nil {
+	if err := d.file.replace(ctx, c); err != nil {
 		return err
 	}
 	primary := filepath.Join(dir, "primary")

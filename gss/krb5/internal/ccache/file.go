@@ -2,6 +2,7 @@ package ccache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,12 +38,12 @@ func (f *file) wrap(err error) error {
 	return &Error{f.path, err}
 }
 
-// open opens the file and takes its lock; done gives both back.
-func (f *file) open(write bool) (h *os.File, done func(), err error) {
+// open opens the file and takes its lock, for which it waits no longer than ctx; done gives both back.
+func (f *file) open(ctx context.Context, write bool) (h *os.File, done func(), err error) {
 	if h, err = localfile.Open(f.path, write); err != nil {
 		return nil, nil, err
 	}
-	unlock, err := filelock.Lock(h, write)
+	unlock, err := filelock.Lock(ctx, h, write)
 	if err != nil {
 		h.Close()
 		return nil, nil, err
@@ -64,14 +65,14 @@ func content(h *os.File) ([]byte, error) {
 	return data, err
 }
 
-func (f *file) load() (*Cache, error) {
+func (f *file) load(ctx context.Context) (*Cache, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, f.wrap(err)
 	}
 	last := f.last.Load()
 	if last == nil || !last.stamp.Matches(info) {
-		if last, err = f.read(last); err != nil {
+		if last, err = f.read(ctx, last); err != nil {
 			return nil, f.wrap(err)
 		}
 		f.last.Store(last)
@@ -80,8 +81,8 @@ func (f *file) load() (*Cache, error) {
 }
 
 // read reads the file, and keeps the last reading's value if that was of the same bytes.
-func (f *file) read(last *snapshot) (*snapshot, error) {
-	h, done, err := f.open(false)
+func (f *file) read(ctx context.Context, last *snapshot) (*snapshot, error) {
+	h, done, err := f.open(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (f *file) read(last *snapshot) (*snapshot, error) {
 	return &snapshot{c, data, stamp}, nil
 }
 
-func (f *file) replace(c *Cache) error {
+func (f *file) replace(_ context.Context, c *Cache) error {
 	data, err := c.Marshal()
 	if err != nil {
 		return f.wrap(err)
@@ -131,8 +132,8 @@ func writeNew(path string, data []byte) error {
 	return err
 }
 
-func (f *file) append(cred *Credential) error {
-	h, done, err := f.open(true)
+func (f *file) append(ctx context.Context, cred *Credential) error {
+	h, done, err := f.open(ctx, true)
 	if err != nil {
 		return f.wrap(err)
 	}
@@ -163,8 +164,8 @@ func (f *file) append(cred *Credential) error {
 	return f.wrap(err)
 }
 
-func (f *file) remove(match func(*Credential) bool) (int, error) {
-	h, done, err := f.open(true)
+func (f *file) remove(ctx context.Context, match func(*Credential) bool) (int, error) {
+	h, done, err := f.open(ctx, true)
 	if err != nil {
 		return 0, f.wrap(err)
 	}
@@ -213,8 +214,8 @@ func markRemoved(w *writer, cred *Credential) {
 	clear(w.b[times+8 : times+12])                    // end
 }
 
-func (f *file) destroy() error {
-	h, done, err := f.open(true)
+func (f *file) destroy(ctx context.Context) error {
+	h, done, err := f.open(ctx, true)
 	if err != nil {
 		return f.wrap(err)
 	}

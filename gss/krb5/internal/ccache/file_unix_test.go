@@ -35,9 +35,9 @@ func TestNotRegular(t *testing.T) {
 		"DIR::" + path("tktpipe"), "DIR::" + path("tktzero"),
 		"DIR:" + path("piped"), "DIR:" + path("endless"), "DIR:" + path("nested"),
 	} {
-		s, err := Resolver{}.Open(name)
+		s, err := Resolver{}.Open(t.Context(), name)
 		if err == nil {
-			_, err = s.Load()
+			_, err = s.Load(t.Context())
 		}
 		var e *Error
 		if !errors.Is(err, localfile.ErrNotRegular) || !errors.As(err, &e) {

@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,21 +46,21 @@ func (r Resolver) kcmSocket() string {
 	return r.KCMSocket
 }
 
-func (r Resolver) openKCM(name string) (*Store, error) {
+func (r Resolver) openKCM(ctx context.Context, name string) (*Store, error) {
 	if name == "" {
-		return r.askKCMName(kcmGetDefaultCache)
+		return r.askKCMName(ctx, kcmGetDefaultCache)
 	}
 	return r.kcmStore(name), nil
 }
 
-func (r Resolver) newKCM() (*Store, error) { return r.askKCMName(kcmGenNew) }
+func (r Resolver) newKCM(ctx context.Context) (*Store, error) { return r.askKCMName(ctx, kcmGenNew) }
 
 func (r Resolver) kcmStore(name string) *Store {
 	return &Store{"KCM:" + name, &kcm{socket: r.kcmSocket(), name: name}}
 }
 
-func (r Resolver) askKCMName(op uint16) (*Store, error) {
-	conn, err := dialKCM(r.kcmSocket())
+func (r Resolver) askKCMName(ctx context.Context, op uint16) (*Store, error) {
+	conn, err := dialKCM(ctx, r.kcmSocket())
 	if err != nil {
 		return nil, &Error{"KCM:", err}
 	}
@@ -75,13 +76,13 @@ func (r Resolver) askKCMName(op uint16) (*Store, error) {
 	return r.kcmStore(name), nil
 }
 
-func (r Resolver) kcmCollection() ([]*Store, error) {
-	primary, err := r.openKCM("")
+func (r Resolver) kcmCollection(ctx context.Context) ([]*Store, error) {
+	primary, err := r.openKCM(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	stores := []*Store{primary}
-	conn, err := dialKCM(r.kcmSocket())
+	conn, err := dialKCM(ctx, r.kcmSocket())
 	if err != nil {
 		return nil, &Error{"KCM:", err}
 	}
@@ -112,8 +113,8 @@ func (r Resolver) kcmCollection() ([]*Store, error) {
 }
 
 // with makes a connection for f and words its error.
-func (k *kcm) with(f func(conn *kcmConn, name []byte) error) error {
-	conn, err := dialKCM(k.socket)
+func (k *kcm) with(ctx context.Context, f func(conn *kcmConn, name []byte) error) error {
+	conn, err := dialKCM(ctx, k.socket)
 	if err == nil {
 		defer conn.Close()
 		err = f(conn, append([]byte(k.name), 0))
@@ -124,9 +125,9 @@ func (k *kcm) with(f func(conn *kcmConn, name []byte) error) error {
 	return nil
 }
 
-func (k *kcm) load() (*Cache, error) {
+func (k *kcm) load(ctx context.Context) (*Cache, error) {
 	var c *Cache
-	err := k.with(func(conn *kcmConn, name []byte) (err error) {
+	err := k.with(ctx, func(conn *kcmConn, name []byte) (err error) {
 		c, err = conn.cache(name)
 		return err
 	})
@@ -182,8 +183,8 @@ func (c *kcmConn) credentials(name []byte) ([]Credential, error) {
 	return creds, nil
 }
 
-func (k *kcm) replace(c *Cache) error {
-	return k.with(func(conn *kcmConn, name []byte) error {
+func (k *kcm) replace(ctx context.Context, c *Cache) error {
+	return k.with(ctx, func(conn *kcmConn, name []byte) error {
 		principal, err := marshalPrincipal(c.Default)
 		if err != nil {
 			return err
@@ -239,12 +240,12 @@ func (c *kcmConn) store(name []byte, cred *Credential) error {
 	return err
 }
 
-func (k *kcm) append(cred *Credential) error {
-	return k.with(func(conn *kcmConn, name []byte) error { return conn.store(name, cred) })
+func (k *kcm) append(ctx context.Context, cred *Credential) error {
+	return k.with(ctx, func(conn *kcmConn, name []byte) error { return conn.store(name, cred) })
 }
 
-func (k *kcm) remove(match func(*Credential) bool) (removed int, err error) {
-	err = k.with(func(conn *kcmConn, name []byte) error {
+func (k *kcm) remove(ctx context.Context, match func(*Credential) bool) (removed int, err error) {
+	err = k.with(ctx, func(conn *kcmConn, name []byte) error {
 		cache, err := conn.cache(name)
 		if err != nil {
 			return err
@@ -268,8 +269,8 @@ func (k *kcm) remove(match func(*Credential) bool) (removed int, err error) {
 	return removed, err
 }
 
-func (k *kcm) destroy() error {
-	return k.with(func(conn *kcmConn, name []byte) error {
+func (k *kcm) destroy(ctx context.Context) error {
+	return k.with(ctx, func(conn *kcmConn, name []byte) error {
 		_, err := conn.call(kcmDestroy, name)
 		return err
 	})

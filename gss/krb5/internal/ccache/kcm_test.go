@@ -2,6 +2,7 @@ package ccache
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -28,7 +29,7 @@ func daemons(t *testing.T, f func(t *testing.T, socket string, removes bool)) {
 func TestKCMStore(t *testing.T) {
 	daemons(t, func(t *testing.T, socket string, removes bool) {
 		r := Resolver{KCMSocket: socket}
-		primary, err := r.Open("KCM:")
+		primary, err := r.Open(t.Context(), "KCM:")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,29 +39,29 @@ func TestKCMStore(t *testing.T) {
 			return
 		}
 		cred := credential("a", 18, 2_000_000_000)
-		if err := primary.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+		if err := primary.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := primary.Remove(func(*Credential) bool { return true }); n != 0 || err == nil || !strings.Contains(err.Error(), "KCM daemon says") {
+		if n, err := primary.Remove(t.Context(), func(*Credential) bool { return true }); n != 0 || err == nil || !strings.Contains(err.Error(), "KCM daemon says") {
 			t.Errorf("removed %d, %v", n, err)
 		}
 		// A value is replaced all the same: the last one counts.
 		for _, value := range []string{"old", "new"} {
-			if err := primary.SetConfig(cred.Client, "refresh_time", []byte(value)); err != nil {
+			if err := primary.SetConfig(t.Context(), cred.Client, "refresh_time", []byte(value)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c, err := primary.Load()
+		c, err := primary.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if v, _ := c.Config("refresh_time", ""); string(v) != "new" || !c.Credentials[0].Server.Equal(cred.Server) {
 			t.Errorf("refresh_time is %q", v)
 		}
-		if err := primary.Destroy(); err != nil {
+		if err := primary.Destroy(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if _, err := primary.Load(); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := primary.Load(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("after its end: %v", err)
 		}
 	})
@@ -81,18 +82,18 @@ func TestKCMCollection(t *testing.T) {
 	klist, kswitch := mit(t, "klist"), mit(t, "kswitch")
 	daemons(t, func(t *testing.T, socket string, _ bool) {
 		r := Resolver{KCMSocket: socket}
-		first, err := r.Open("KCM:")
+		first, err := r.Open(t.Context(), "KCM:")
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := r.New("KCM:")
+		second, err := r.New(t.Context(), "KCM:")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for user, s := range map[string]*Store{"alice": first, "bob": second} {
 			cred := credential("for-"+user, 18, 2_000_000_000)
 			cred.Client = name("R", user)
-			if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+			if err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -110,7 +111,7 @@ func TestKCMCollection(t *testing.T) {
 		if out, err := change.CombinedOutput(); err != nil {
 			t.Fatalf("kswitch: %v: %s", err, out)
 		}
-		stores, err := r.Collection("KCM:")
+		stores, err := r.Collection(t.Context(), "KCM:")
 		if err != nil || len(stores) != 2 || stores[0].Name() != second.Name() || stores[1].Name() != first.Name() {
 			t.Errorf("the collection is %v, %v", storeNames(stores), err)
 		}
@@ -128,16 +129,56 @@ func storeNames(stores []*Store) []string {
 func TestKCMAbsent(t *testing.T) {
 	for _, socket := range []string{filepath.Join(t.TempDir(), "none"), "-"} {
 		r := Resolver{KCMSocket: socket}
-		_, openErr := r.Open("KCM:")
-		s, err := r.Open("KCM:0")
+		_, openErr := r.Open(t.Context(), "KCM:")
+		s, err := r.Open(t.Context(), "KCM:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, loadErr := s.Load()
+		_, loadErr := s.Load(t.Context())
 		for _, err := range []error{openErr, loadErr} {
 			if !errors.Is(err, ErrNoKCM) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "No KCM server found") {
 				t.Errorf("%s: %v", socket, err)
 			}
+		}
+	}
+}
+
+// A daemon that takes a request and says nothing is waited for until the context ends.
+func TestKCMSilent(t *testing.T) {
+	given := errors.New("the caller gave up")
+	for what, use := range map[string]func(ctx context.Context, r Resolver) error{
+		"Open":       func(ctx context.Context, r Resolver) error { _, err := r.Open(ctx, "KCM:"); return err },
+		"Collection": func(ctx context.Context, r Resolver) error { _, err := r.Collection(ctx, "KCM:"); return err },
+		"New":        func(ctx context.Context, r Resolver) error { _, err := r.New(ctx, "KCM:"); return err },
+		"Load":       func(ctx context.Context, r Resolver) error { _, err := r.kcmStore("0").Load(ctx); return err },
+		"Replace":    func(ctx context.Context, r Resolver) error { return r.kcmStore("0").Replace(ctx, new(Cache)) },
+		"Append":     func(ctx context.Context, r Resolver) error { return r.kcmStore("0").Append(ctx, Credential{}) },
+		"Remove":     func(ctx context.Context, r Resolver) error { _, err := r.kcmStore("0").Remove(ctx, nil); return err },
+		"Destroy":    func(ctx context.Context, r Resolver) error { return r.kcmStore("0").Destroy(ctx) },
+	} {
+		socket := filepath.Join(t.TempDir(), "kcm")
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = conn.Read(make([]byte, 1))
+			cancel(given)
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		err = use(ctx, Resolver{KCMSocket: socket})
+		if !errors.Is(err, given) || !errors.Is(err, ErrKCMSilent) || !strings.Contains(err.Error(), "KCM:") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := use(ctx, Resolver{KCMSocket: socket}); !errors.Is(err, given) && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s when it is over: %v", what, err)
 		}
 	}
 }
@@ -219,7 +260,7 @@ func FuzzKCM(f *testing.F) {
 	f.Add(slices.Concat(start, kcmMessage(-1765328137), kcmMessage(0, make([]byte, 16)...), kcmMessage(0, one...)))
 	f.Add(kcmMessage(0))
 	f.Fuzz(func(t *testing.T, replies []byte) {
-		c, err := (&kcmConn{&script{r: bytes.NewReader(replies)}}).cache([]byte("0\x00"))
+		c, err := (&kcmConn{Conn: &script{r: bytes.NewReader(replies)}, ctx: t.Context()}).cache([]byte("0\x00"))
 		if err == nil && len(c.Credentials) > len(replies)/57 {
 			t.Fatalf("%d bytes became %d credentials", len(replies), len(c.Credentials))
 		}

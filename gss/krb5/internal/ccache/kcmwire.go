@@ -2,12 +2,14 @@ package ccache
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -61,23 +63,52 @@ func (s kcmStatus) Is(target error) bool {
 	return false
 }
 
-type kcmConn struct{ net.Conn }
+// ErrKCMSilent means that a daemon listens and does not answer.
+var ErrKCMSilent = errors.New("the KCM daemon does not answer")
 
-func dialKCM(socket string) (*kcmConn, error) {
+// A kcmConn is the connection of one operation.
+type kcmConn struct {
+	net.Conn
+	ctx  context.Context // of the operation
+	stop func() bool     // ends the watch for ctx's end
+}
+
+func (c *kcmConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}
+
+// silence words the error of an exchange that took too long.
+func (c *kcmConn) silence(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if cause := context.Cause(c.ctx); cause != nil {
+		return fmt.Errorf("%w: %w", ErrKCMSilent, cause)
+	}
+	return fmt.Errorf("%w within %v", ErrKCMSilent, kcmTimeout)
+}
+
+func dialKCM(ctx context.Context, socket string) (*kcmConn, error) {
 	if socket == "-" {
 		return nil, fmt.Errorf("%w: kcm_socket is -", ErrNoKCM)
 	}
-	conn, err := net.DialTimeout("unix", socket, kcmTimeout)
-	if errors.Is(err, fs.ErrPermission) {
+	conn, err := (&net.Dialer{Timeout: kcmTimeout}).DialContext(ctx, "unix", socket)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, fs.ErrPermission):
 		return nil, err
-	} else if err != nil {
+	default:
 		return nil, fmt.Errorf("%w: %v", ErrNoKCM, err) // that the socket is missing must not read as if the cache were
 	}
 	if err := conn.SetDeadline(time.Now().Add(kcmTimeout)); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return &kcmConn{conn}, nil
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return &kcmConn{Conn: conn, ctx: ctx, stop: stop}, nil
 }
 
 // call asks one thing and gives the reply's content.
@@ -91,9 +122,13 @@ func (c *kcmConn) call(op uint16, parameters ...[]byte) ([]byte, error) {
 	_, err := c.Write(request)
 	clear(request) // there may have been a key in it
 	if err != nil {
-		return nil, err
+		return nil, c.silence(err)
 	}
-	return readKCMReply(c)
+	reply, err := readKCMReply(c)
+	if err != nil {
+		return nil, c.silence(err)
+	}
+	return reply, nil
 }
 
 func readKCMReply(r io.Reader) ([]byte, error) {

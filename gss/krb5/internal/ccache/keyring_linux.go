@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (k *keyring) with(f func(id keyID) error) error {
 	return nil
 }
 
-func (k *keyring) load() (*Cache, error) {
+func (k *keyring) load(context.Context) (*Cache, error) {
 	c := new(Cache)
 	err := k.with(func(id keyID) (err error) { return c.readKeyring(id) })
 	if err != nil {
@@ -133,7 +134,7 @@ func (c *Cache) readKeyring(id keyID) error {
 	})
 }
 
-func (k *keyring) replace(c *Cache) error {
+func (k *keyring) replace(_ context.Context, c *Cache) error {
 	principal, err := marshalPrincipal(c.Default)
 	if err == nil {
 		err = onKeyThread(func() error { return k.write(c, principal) })
@@ -190,7 +191,7 @@ func (k *keyring) write(c *Cache, principal []byte) error {
 // isLegacy says whether the cache is one that MIT's library before 1.12 would look for in the session keyring.
 func (k *keyring) isLegacy() bool { return k.anchor == legacyAnchor && k.cache == k.collection }
 
-func (k *keyring) append(cred *Credential) error {
+func (k *keyring) append(_ context.Context, cred *Credential) error {
 	return k.with(func(id keyID) error {
 		if err := k.store(id, cred); err != nil {
 			return err
@@ -242,7 +243,7 @@ func (k *keyring) setTimeout(id keyID) error {
 	return setKeyTimeout(id, time.Until(end))
 }
 
-func (k *keyring) remove(match func(*Credential) bool) (removed int, err error) {
+func (k *keyring) remove(_ context.Context, match func(*Credential) bool) (removed int, err error) {
 	err = k.with(func(id keyID) error {
 		var c Cache
 		if err := c.readKeyring(id); err != nil {
@@ -270,7 +271,7 @@ func (k *keyring) remove(match func(*Credential) bool) (removed int, err error) 
 	return removed, err
 }
 
-func (k *keyring) destroy() error {
+func (k *keyring) destroy(context.Context) error {
 	return k.with(func(id keyID) error {
 		if _, err := searchKey(id, "user", principalKey, 0); err != nil {
 			return err

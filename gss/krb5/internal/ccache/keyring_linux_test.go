@@ -2,6 +2,7 @@ package ccache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,16 +56,16 @@ func TestKeyringStore(t *testing.T) {
 func TestKeyringThreads(t *testing.T) {
 	name := testKeyring(t, processAnchor)
 	cred := credential("a", 18, 2_000_000_000)
-	if err := open(t, name).Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+	if err := open(t, name).Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			runtime.LockOSThread() // and never unlocked: each has a thread of its own
-			s, err := Resolver{}.Open(name)
+			s, err := Resolver{}.Open(t.Context(), name)
 			if err == nil {
-				_, err = s.Load()
+				_, err = s.Load(t.Context())
 			}
 			if err != nil {
 				t.Error(err)
@@ -79,7 +80,7 @@ func TestKeyringLargeTicket(t *testing.T) {
 	s := open(t, testKeyring(t, sessionAnchor))
 	cred := credential("a", 18, 2_000_000_000)
 	cred.Ticket = bytes.Repeat([]byte("t"), 60_000)
-	err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}})
+	err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}})
 	id, noBigKey := unix.AddKey("big_key", "countersign-test", []byte("x"), unix.KEY_SPEC_THREAD_KEYRING)
 	if noBigKey != nil {
 		if err == nil || !strings.Contains(err.Error(), "cannot add a key") {
@@ -92,7 +93,7 @@ func TestKeyringLargeTicket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Load()
+	c, err := s.Load(t.Context())
 	if err != nil || !bytes.Equal(c.Credentials[0].Ticket, cred.Ticket) {
 		t.Errorf("read %d bytes, %v", len(c.Credentials[0].Ticket), err)
 	}
@@ -103,7 +104,7 @@ func TestKeyringExpires(t *testing.T) {
 	collection := testKeyring(t, sessionAnchor)
 	s := open(t, collection)
 	gone := credential("a", 18, time.Now().Add(-time.Hour).Unix())
-	if err := s.Replace(&Cache{Default: gone.Client, Credentials: []Credential{gone}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: gone.Client, Credentials: []Credential{gone}}); err != nil {
 		t.Fatal(err)
 	}
 	expiry := func() string {
@@ -122,7 +123,7 @@ func TestKeyringExpires(t *testing.T) {
 		t.Errorf("a cache of an expired ticket is kept %s", got)
 	}
 	fresh := credential("a", 18, time.Now().Add(100*24*time.Hour).Unix())
-	if err := s.Replace(&Cache{Default: fresh.Client, Credentials: []Credential{fresh}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: fresh.Client, Credentials: []Credential{fresh}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := expiry(); !strings.HasSuffix(got, "w") {
@@ -136,14 +137,14 @@ func TestKlistReadsKeyring(t *testing.T) {
 	for _, anchor := range []string{sessionAnchor, userAnchor} {
 		collection := testKeyring(t, anchor)
 		first := open(t, collection)
-		second, err := Resolver{}.New(collection)
+		second, err := Resolver{}.New(t.Context(), collection)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for user, s := range map[string]*Store{"alice": first, "bob": second} {
 			cred := credential("for-"+user, 18, time.Now().Add(time.Hour).Unix())
 			cred.Client = name("R", user)
-			if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+			if err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -161,7 +162,7 @@ func TestKlistReadsKeyring(t *testing.T) {
 		if out, err := change.CombinedOutput(); err != nil {
 			t.Fatalf("kswitch: %v: %s", err, out)
 		}
-		stores, err := Resolver{}.Collection(collection)
+		stores, err := Resolver{}.Collection(t.Context(), collection)
 		if err != nil || len(stores) != 2 || stores[0].Name() != second.Name() || stores[1].Name() != first.Name() {
 			t.Errorf("%s: the collection is %q, %v", anchor, storeNames(stores), err)
 		}
@@ -174,10 +175,10 @@ func TestKlistReadsPersistent(t *testing.T) {
 	testKeyring(t, sessionAnchor) // leaves the test out where there are no keyrings
 	s := open(t, fmt.Sprintf("KEYRING:persistent:%d:countersign-klist-%d", os.Geteuid(), os.Getpid()))
 	cred := credential("a", 18, time.Now().Add(time.Hour).Unix())
-	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Destroy() })
+	t.Cleanup(func() { _ = s.Destroy(context.WithoutCancel(t.Context())) })
 	if out := run(t, klist, s.Name()); !strings.Contains(out, "Ticket cache: "+s.Name()+"\n") || !strings.Contains(out, "host/a@R") {
 		t.Errorf("klist prints\n%s", out)
 	}
@@ -188,7 +189,7 @@ func TestKeyringDamaged(t *testing.T) {
 	collection := testKeyring(t, sessionAnchor)
 	s := open(t, collection)
 	cred := credential("a", 18, time.Now().Add(time.Hour).Unix())
-	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 		t.Fatal(err)
 	}
 	k, err := parseKeyring(strings.TrimPrefix(s.Name(), "KEYRING:"))
@@ -213,17 +214,17 @@ func TestKeyringDamaged(t *testing.T) {
 		}
 	}
 	put(func(_, cache keyID) keyID { return cache }, "host/b@R", "no credential")
-	if _, err := s.Load(); err == nil || !strings.Contains(err.Error(), ErrFormat.Error()) {
+	if _, err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), ErrFormat.Error()) {
 		t.Errorf("a damaged credential: %v", err)
 	}
 	put(func(collection, _ keyID) keyID { return collection }, primaryKey, "\x00\x00\x00\x01\x00\x00\x00\x09tkt")
-	if s, err := (Resolver{}).Open(collection); err == nil {
+	if s, err := (Resolver{}).Open(t.Context(), collection); err == nil {
 		t.Errorf("a damaged primary name: %s", s.Name())
 	}
-	if err := s.Destroy(); err != nil {
+	if err := s.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "Credentials cache keyring 'session:") {
+	if _, err := s.Load(t.Context()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "Credentials cache keyring 'session:") {
 		t.Errorf("after its end: %v", err)
 	}
 }

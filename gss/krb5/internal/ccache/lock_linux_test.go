@@ -27,7 +27,7 @@ func TestKlistWaitsForLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := filelock.Lock(f, true)
+	unlock, err := filelock.Lock(t.Context(), f, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -43,7 +44,7 @@ func NewMemory() *Store {
 
 func (m *memory) missing() error { return &Error{m.name, fs.ErrNotExist} }
 
-func (m *memory) load() (*Cache, error) {
+func (m *memory) load(context.Context) (*Cache, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cache == nil {
@@ -52,7 +53,7 @@ func (m *memory) load() (*Cache, error) {
 	return m.cache, nil
 }
 
-func (m *memory) replace(c *Cache) error {
+func (m *memory) replace(_ context.Context, c *Cache) error {
 	own := *c
 	own.Credentials = slices.Clone(c.Credentials)
 	m.mu.Lock()
@@ -61,7 +62,7 @@ func (m *memory) replace(c *Cache) error {
 	return nil
 }
 
-func (m *memory) append(cred *Credential) error {
+func (m *memory) append(_ context.Context, cred *Credential) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cache == nil {
@@ -73,7 +74,7 @@ func (m *memory) append(cred *Credential) error {
 	return nil
 }
 
-func (m *memory) remove(match func(*Credential) bool) (int, error) {
+func (m *memory) remove(_ context.Context, match func(*Credential) bool) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cache == nil {
@@ -86,7 +87,7 @@ func (m *memory) remove(match func(*Credential) bool) (int, error) {
 	return removed, nil
 }
 
-func (m *memory) destroy() error {
+func (m *memory) destroy(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cache == nil {

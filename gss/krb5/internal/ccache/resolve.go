@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"strings"
 )
 
-// A Resolver finds caches by name. Its zero value goes by the defaults.
+// A Resolver finds caches by name. Its zero value goes by the defaults. What it asks a KCM daemon ends with ctx.
 type Resolver struct {
 	// KCMSocket is the path of the KCM daemon's socket, as kcm_socket in krb5.conf has it: "" means MIT's default, "-" none.
 	KCMSocket string
@@ -16,7 +17,7 @@ type Resolver struct {
 
 // Open gives the cache of that name, which need not exist yet. The name of a collection (DIR:, KCM: or KEYRING: without a
 // cache's own name) means its primary cache as it is now. The errors are [ErrType], naming the type, and *[Error].
-func (r Resolver) Open(name string) (*Store, error) {
+func (r Resolver) Open(ctx context.Context, name string) (*Store, error) {
 	kind, rest, typed := splitName(name)
 	switch {
 	case name == "":
@@ -36,7 +37,7 @@ func (r Resolver) Open(name string) (*Store, error) {
 	case "MEMORY":
 		return &Store{name, namedMemory(name)}, nil
 	case "KCM":
-		return r.openKCM(rest)
+		return r.openKCM(ctx, rest)
 	case "KEYRING":
 		return openKeyring(rest)
 	case "API", "MSLSA":
@@ -56,18 +57,18 @@ func splitName(name string) (kind, rest string, typed bool) {
 
 // Collection gives the caches among which a name lets one choose, the primary one first whether it exists or not: those of
 // the collection if the name is one's (see [Resolver.Open]), else the cache of that name alone.
-func (r Resolver) Collection(name string) ([]*Store, error) {
+func (r Resolver) Collection(ctx context.Context, name string) ([]*Store, error) {
 	if kind, rest, ok := collection(name); ok {
 		switch kind {
 		case "DIR":
 			return dirCollection(rest)
 		case "KCM":
-			return r.kcmCollection()
+			return r.kcmCollection(ctx)
 		case "KEYRING":
 			return keyringCollection(rest)
 		}
 	}
-	s, err := r.Open(name)
+	s, err := r.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ var ErrNoCollection = errors.New("the name is of a single credential cache")
 
 // New gives a cache with a name of its own in a collection. It exists when it is initialised. Another type's name gives
 // [ErrNoCollection].
-func (r Resolver) New(name string) (*Store, error) {
+func (r Resolver) New(ctx context.Context, name string) (*Store, error) {
 	kind, rest, ok := collection(name)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNoCollection, name)
@@ -88,7 +89,7 @@ func (r Resolver) New(name string) (*Store, error) {
 	case "DIR":
 		return newDirStore(filepath.Join(rest, "tkt"+rand.Text()[:12])), nil
 	case "KCM":
-		return r.newKCM()
+		return r.newKCM(ctx)
 	}
 	return openKeyring(rest + ":krb_ccache_" + rand.Text()[:8])
 }

@@ -2,6 +2,7 @@ package ccache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,7 @@ import (
 
 func servers(t *testing.T, s *Store) []string {
 	t.Helper()
-	c, err := s.Load()
+	c, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func testStore(t *testing.T, r Resolver, cacheName string) {
 	t.Helper()
 	open := func(t *testing.T, name string) *Store {
 		t.Helper()
-		s, err := r.Open(name)
+		s, err := r.Open(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,54 +55,54 @@ func testStore(t *testing.T, r Resolver, cacheName string) {
 	}
 	s := open(t, cacheName)
 	cred := credential("a", 18, 2_000_000_000)
-	_, loadErr := s.Load()
-	_, removeErr := s.Remove(func(*Credential) bool { return true })
-	for _, err := range []error{loadErr, s.Append(cred), removeErr, s.Destroy()} {
+	_, loadErr := s.Load(t.Context())
+	_, removeErr := s.Remove(t.Context(), func(*Credential) bool { return true })
+	for _, err := range []error{loadErr, s.Append(t.Context(), cred), removeErr, s.Destroy(t.Context())} {
 		var e *Error
 		if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "No credentials cache found (") && !strings.HasSuffix(err.Error(), "' not found") || !strings.Contains(err.Error(), strings.TrimPrefix(e.Name, "KEYRING:")) {
 			t.Errorf("%s does not exist: %v", cacheName, err)
 		}
 	}
-	if err := s.Replace(&Cache{Default: cred.Client}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: cred.Client}); err != nil {
 		t.Fatal(err)
 	}
 	conf := ConfigEntry(cred.Client, "start_realm", "", []byte("R"))
 	for _, c := range []Credential{cred, conf, credential("b", 17, 2_000_000_000)} {
-		if err := s.Append(c); err != nil {
+		if err := s.Append(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// Another handle by the same name sees it all, and by the full name.
-	c, err := open(t, s.Name()).Load()
+	c, err := open(t, s.Name()).Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := c.Find(cred.Client, cred.Server, []int32{18}, cred.AuthTime); got == nil || !reflect.DeepEqual(*got, cred) {
 		t.Errorf("%s: stored %v, got %v", cacheName, cred, got)
 	}
-	if n, err := open(t, cacheName).Remove(func(c *Credential) bool { return c.Server.Equal(cred.Server) || c.IsConfig() }); n != 2 || err != nil {
+	if n, err := open(t, cacheName).Remove(t.Context(), func(c *Credential) bool { return c.Server.Equal(cred.Server) || c.IsConfig() }); n != 2 || err != nil {
 		t.Errorf("%s: removed %d, %v", cacheName, n, err)
 	}
 	if got := servers(t, s); !slices.Equal(got, []string{"host/b@R"}) {
 		t.Errorf("%s: after removal %q", cacheName, got)
 	}
-	if err := s.Append(cred); err != nil {
+	if err := s.Append(t.Context(), cred); err != nil {
 		t.Fatal(err)
 	}
 	if got := servers(t, s); !slices.Equal(got, []string{"host/a@R", "host/b@R"}) {
 		t.Errorf("%s: after removal and another %q", cacheName, got)
 	}
 	// What one reader has does not change under it.
-	before, err := s.Current()
+	before, err := s.Current(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, value := range []string{"old", "new"} {
-		if err := s.SetConfig(cred.Client, "refresh_time", []byte(value)); err != nil {
+		if err := s.SetConfig(t.Context(), cred.Client, "refresh_time", []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if c, err := s.Load(); err != nil {
+	if c, err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	} else if v, _ := c.Config("refresh_time", ""); string(v) != "new" {
 		t.Errorf("%s: refresh_time is %q", cacheName, v)
@@ -109,20 +110,20 @@ func testStore(t *testing.T, r Resolver, cacheName string) {
 	if _, there := before.Config("refresh_time", ""); there || len(before.Credentials) != 2 {
 		t.Errorf("%s: what was read earlier has changed", cacheName)
 	}
-	if err := s.Replace(&Cache{Default: cred.Client, TimeOffset: -7 * time.Second, Credentials: []Credential{cred}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: cred.Client, TimeOffset: -7 * time.Second, Credentials: []Credential{cred}}); err != nil {
 		t.Fatal(err)
 	}
 	legacy := strings.HasPrefix(cacheName, "KEYRING:legacy") // old programs would take the offset for a credential
-	if c, err := s.Load(); err != nil || c.TimeOffset != -7*time.Second && !legacy {
+	if c, err := s.Load(t.Context()); err != nil || c.TimeOffset != -7*time.Second && !legacy {
 		t.Errorf("%s: offset %v, %v", cacheName, c.TimeOffset, err)
 	}
 	if got := servers(t, s); !slices.Equal(got, []string{"host/a@R"}) {
 		t.Errorf("%s: after replacement %q", cacheName, got)
 	}
-	if err := s.Destroy(); err != nil {
+	if err := s.Destroy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.Load(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s: after its end %v", cacheName, err)
 	}
 }
@@ -132,12 +133,12 @@ func TestOpenNames(t *testing.T) {
 		"API:x":      "credential cache type API is not supported (API:x)",
 		"NONSENSE:x": `Unknown credential cache type "NONSENSE"`,
 	} {
-		if _, err := (Resolver{}).Open(bad); !errors.Is(err, ErrType) || !strings.HasPrefix(err.Error(), want) {
+		if _, err := (Resolver{}).Open(t.Context(), bad); !errors.Is(err, ErrType) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
 	for _, bad := range []string{"", "DIR:", "DIR::tkt", "DIR::/tmp/cc", "KEYRING:session:a:", "KEYRING:nowhere:a"} {
-		if s, err := (Resolver{}).Open(bad); err == nil {
+		if s, err := (Resolver{}).Open(t.Context(), bad); err == nil {
 			t.Errorf("%q opened as %s", bad, s.Name())
 		}
 	}
@@ -145,10 +146,10 @@ func TestOpenNames(t *testing.T) {
 		t.Errorf("/p is %s", got)
 	}
 	a, b := NewMemory(), NewMemory()
-	if err := a.Replace(&Cache{Default: name("R", "alice")}); err != nil {
+	if err := a.Replace(t.Context(), &Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Load(); a.Name() == b.Name() || err == nil {
+	if _, err := b.Load(t.Context()); a.Name() == b.Name() || err == nil {
 		t.Error("two nameless caches are one")
 	}
 }
@@ -159,7 +160,7 @@ func TestDirectory(t *testing.T) {
 	if s.Name() != "DIR::"+filepath.Join(dir, "tkt") {
 		t.Errorf("the primary cache of an empty directory is %s", s.Name())
 	}
-	if err := s.Replace(&Cache{Default: name("R", "alice")}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	primary := filepath.Join(dir, "primary")
@@ -170,7 +171,7 @@ func TestDirectory(t *testing.T) {
 		if err := os.WriteFile(primary, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Resolver{}.Open("DIR:" + dir)
+		s, err := Resolver{}.Open(t.Context(), "DIR:"+dir)
 		if want == "" {
 			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), primary) {
 				t.Errorf("primary %q: %v", line, err)
@@ -193,7 +194,7 @@ func TestReplaceReplacesLinks(t *testing.T) {
 	if err := os.Symlink(victim, path); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, path).Replace(&Cache{Default: name("R", "alice")}); err != nil {
+	if err := open(t, path).Replace(t.Context(), &Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(victim); string(data) != "precious" || err != nil {
@@ -205,7 +206,7 @@ func TestReplaceReplacesLinks(t *testing.T) {
 	if left, err := filepath.Glob(path + ".*"); len(left) != 0 || err != nil {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	if _, err := open(t, dir).Load(); err == nil || !strings.Contains(err.Error(), dir) {
+	if _, err := open(t, dir).Load(t.Context()); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a directory: %v", err)
 	}
 }
@@ -225,7 +226,7 @@ func TestAppendToOldVersions(t *testing.T) {
 		cred := credential("new", 18, 2_000_000_000)
 		cred.Addresses = []TypedData{{2, []byte{127, 0, 0, 1}}}
 		cred.AuthData = []TypedData{{-1, []byte("x")}}
-		if err := s.Append(cred); err != nil {
+		if err := s.Append(t.Context(), cred); err != nil {
 			t.Fatal(err)
 		}
 		after, err := os.ReadFile(path)
@@ -243,7 +244,7 @@ func TestAppendToOldVersions(t *testing.T) {
 		if !reflect.DeepEqual(got, cred) {
 			t.Errorf("%s: stored %v, read %v", file, cred, got)
 		}
-		if n, err := s.Remove(func(c *Credential) bool { return c.Server.String() == "host/a.example@EXAMPLE.COM" }); n != 1 || err != nil {
+		if n, err := s.Remove(t.Context(), func(c *Credential) bool { return c.Server.String() == "host/a.example@EXAMPLE.COM" }); n != 1 || err != nil {
 			t.Errorf("%s: removed %d, %v", file, n, err)
 		}
 		if got := servers(t, s); slices.Contains(got, "host/a.example@EXAMPLE.COM") || !slices.Contains(got, "host/new@R") {
@@ -263,15 +264,15 @@ func TestKlistReads(t *testing.T) {
 	klist := mit(t, "klist")
 	path := filepath.Join(t.TempDir(), "cc")
 	s := open(t, path)
-	if err := s.Replace(&Cache{Default: name("R", "alice"), TimeOffset: -3e9, Credentials: []Credential{credential("a", 18, 2_000_000_000)}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: name("R", "alice"), TimeOffset: -3e9, Credentials: []Credential{credential("a", 18, 2_000_000_000)}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, cred := range []Credential{credential("b", 17, 2_000_000_000), credential("c", 20, 2_000_000_000), ConfigEntry(name("R", "alice"), "start_realm", "", []byte("R"))} {
-		if err := s.Append(cred); err != nil {
+		if err := s.Append(t.Context(), cred); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Remove(func(c *Credential) bool { return c.Server.Components[1] == "b" }); err != nil {
+	if _, err := s.Remove(t.Context(), func(c *Credential) bool { return c.Server.Components[1] == "b" }); err != nil {
 		t.Fatal(err)
 	}
 	out := run(t, klist, "-C", "-f", path)
@@ -283,7 +284,7 @@ func TestKlistReads(t *testing.T) {
 	if strings.Contains(out, "host/b@R") {
 		t.Errorf("klist prints what was removed:\n%s", out)
 	}
-	if _, err := s.Remove((*Credential).IsConfig); err != nil {
+	if _, err := s.Remove(t.Context(), (*Credential).IsConfig); err != nil {
 		t.Fatal(err)
 	}
 	if out := run(t, klist, "-C", path); strings.Contains(out, "start_realm") {
@@ -298,7 +299,7 @@ func TestKlistReadsDirectory(t *testing.T) {
 	for _, cache := range []string{"DIR:" + dir, "DIR::" + filepath.Join(dir, "tktB")} {
 		s := open(t, cache)
 		server := credential(fmt.Sprintf("s%d", len(cache)), 18, 2_000_000_000)
-		if err := s.Replace(&Cache{Default: server.Client, Credentials: []Credential{server}}); err != nil {
+		if err := s.Replace(t.Context(), &Cache{Default: server.Client, Credentials: []Credential{server}}); err != nil {
 			t.Fatal(err)
 		}
 		out := run(t, klist, cache)
@@ -314,11 +315,11 @@ const storeEnv = "CCACHE_TEST_STORE"
 func TestMain(m *testing.M) {
 	if job := os.Getenv(storeEnv); job != "" {
 		cache, child, _ := strings.Cut(job, "|")
-		s, err := Resolver{}.Open(cache)
+		s, err := Resolver{}.Open(context.Background(), cache)
 		for i := 0; err == nil && i < 50; i++ {
-			err = s.Append(credential(fmt.Sprintf("%s-%d", child, i), 18, 2_000_000_000))
+			err = s.Append(context.Background(), credential(fmt.Sprintf("%s-%d", child, i), 18, 2_000_000_000))
 			if err == nil && i%10 == 0 {
-				_, err = s.Load()
+				_, err = s.Load(context.Background())
 			}
 		}
 		if err != nil {
@@ -334,7 +335,7 @@ func TestMain(m *testing.M) {
 func TestProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cc")
 	s := open(t, path)
-	if err := s.Replace(&Cache{Default: name("R", "alice")}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: name("R", "alice")}); err != nil {
 		t.Fatal(err)
 	}
 	want := make(map[string]bool)
@@ -349,10 +350,10 @@ func TestProcesses(t *testing.T) {
 		})
 		wg.Go(func() {
 			for i := range 20 {
-				if err := s.Append(credential(fmt.Sprintf("g%d-%d", child, i), 18, 2_000_000_000)); err != nil {
+				if err := s.Append(t.Context(), credential(fmt.Sprintf("g%d-%d", child, i), 18, 2_000_000_000)); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.Load(); err != nil { // a reader sees whole credentials only
+				if _, err := s.Load(t.Context()); err != nil { // a reader sees whole credentials only
 					t.Error(err)
 				}
 			}
@@ -397,7 +398,7 @@ func BenchmarkLoad(b *testing.B) {
 				if age == 0 {
 					s = open(b, path)
 				}
-				if _, err := s.Load(); err != nil {
+				if _, err := s.Load(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -410,29 +411,29 @@ func TestLoadNoticesChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cc")
 	s, other := open(t, path), open(t, path)
 	for _, end := range []int64{2_000_000_000, 2_000_000_001, 2_000_000_002} {
-		if err := other.Replace(&Cache{Default: name("R", "alice"), Credentials: []Credential{credential("a", 18, end)}}); err != nil {
+		if err := other.Replace(t.Context(), &Cache{Default: name("R", "alice"), Credentials: []Credential{credential("a", 18, end)}}); err != nil {
 			t.Fatal(err)
 		}
 		old := time.Unix(1_700_000_000, 0)
 		if err := os.Chtimes(path, old, old); err != nil {
 			t.Fatal(err)
 		}
-		c, err := s.Load()
+		c, err := s.Load(t.Context())
 		if err != nil || c.Credentials[0].EndTime.Unix() != end {
 			t.Errorf("after replacement: %v, %v, want the end %d", c, err, end)
 		}
 	}
 	// What the caller does to its own copy is not seen by the next one.
-	c, err := s.Load()
+	c, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Credentials[0].Flags = 1
 	c.Credentials = c.Credentials[:0]
-	if again, err := s.Load(); err != nil || len(again.Credentials) != 1 || again.Credentials[0].Flags == 1 {
+	if again, err := s.Load(t.Context()); err != nil || len(again.Credentials) != 1 || again.Credentials[0].Flags == 1 {
 		t.Errorf("the kept copy was changed: %v, %v", again, err)
 	}
-	if _, err := s.Remove(func(*Credential) bool { return true }); err != nil {
+	if _, err := s.Remove(t.Context(), func(*Credential) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if got := servers(t, other); len(got) != 0 {
@@ -445,10 +446,10 @@ func TestCurrentIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cc")
 	s := open(t, path)
 	cred := credential("a", 18, 2_000_000_000)
-	if err := s.Replace(&Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
+	if err := s.Replace(t.Context(), &Cache{Default: cred.Client, Credentials: []Credential{cred}}); err != nil {
 		t.Fatal(err)
 	}
-	first, err := s.Current()
+	first, err := s.Current(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -457,14 +458,14 @@ func TestCurrentIsKept(t *testing.T) {
 		if err := os.Chtimes(path, then, then); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := s.Current(); again != first || err != nil {
+		if again, err := s.Current(t.Context()); again != first || err != nil {
 			t.Errorf("aged %v: read anew, %v", age, err)
 		}
 	}
-	if err := s.Append(credential("b", 18, 2_000_000_000)); err != nil {
+	if err := s.Append(t.Context(), credential("b", 18, 2_000_000_000)); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.Current(); err != nil || again == first || len(again.Credentials) != 2 || len(first.Credentials) != 1 {
+	if again, err := s.Current(t.Context()); err != nil || again == first || len(again.Credentials) != 2 || len(first.Credentials) != 1 {
 		t.Errorf("after an addition: %v, %v", again, err)
 	}
 }

@@ -5,4 +5,7 @@
 // other, and closing one leaves the other's lock in place. Other Unix systems have POSIX record locks, which belong to the
 // process; there a mutex of the process adds what they lack. On Windows, where MIT's library locks otherwise and shares no
 // files with this one, only that mutex is taken.
+//
+// A lock that is taken is asked for again and again, as the system's own waiting can be ended by a signal only: whoever may
+// read a file may lock it for good, and a thread left waiting for each attempt would in the end be all the threads there are.
 package filelock

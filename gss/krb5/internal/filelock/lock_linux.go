@@ -1,32 +1,24 @@
 package filelock
 
 import (
-	"errors"
 	"os"
 	"syscall"
 )
 
-// ofdSetLockWait is F_OFD_SETLKW, the same number on every architecture of Linux; package syscall does not have it.
-const ofdSetLockWait = 38
+// F_OFD_GETLK and F_OFD_SETLK, the same numbers on every architecture of Linux; package syscall does not have them.
+const (
+	ofdGetLock = 36
+	ofdSetLock = 37
+)
 
-func lock(f *os.File, exclusive bool) (func(), error) {
-	kind := int16(syscall.F_RDLCK)
-	if exclusive {
-		kind = syscall.F_WRLCK
-	}
+func try(f *os.File, exclusive bool) (func(), error) {
 	fd := f.Fd()
-	if err := setLock(fd, kind); err != nil {
-		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+	if err := setLock(fd, ofdSetLock, kind(exclusive)); err != nil {
+		return nil, err
 	}
-	return func() { _ = setLock(fd, syscall.F_UNLCK) }, nil
+	return func() { _ = setLock(fd, ofdSetLock, syscall.F_UNLCK) }, nil
 }
 
-func setLock(fd uintptr, kind int16) error {
-	for {
-		l := syscall.Flock_t{Type: kind}
-		err := syscall.FcntlFlock(fd, ofdSetLockWait, &l)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
+// holder is the number of a process whose lock is in the way; 0 where that is not known. An open file description's lock is
+// no process's.
+func holder(f *os.File, exclusive bool) int { return lockedBy(f.Fd(), ofdGetLock, kind(exclusive)) }

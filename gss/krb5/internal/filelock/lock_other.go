@@ -9,11 +9,17 @@ import (
 
 var process sync.RWMutex
 
-func lock(_ *os.File, exclusive bool) (func(), error) {
+func try(_ *os.File, exclusive bool) (func(), error) {
 	if exclusive {
-		process.Lock()
+		if !process.TryLock() {
+			return nil, errBusy
+		}
 		return process.Unlock, nil
 	}
-	process.RLock()
+	if !process.TryRLock() {
+		return nil, errBusy
+	}
 	return process.RUnlock, nil
 }
+
+func holder(*os.File, bool) int { return 0 }

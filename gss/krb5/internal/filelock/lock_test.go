@@ -20,7 +20,7 @@ func TestLockExcludes(t *testing.T) {
 			return err
 		}
 		defer f.Close()
-		unlock, err := Lock(f, true)
+		unlock, err := Lock(t.Context(), f, true)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func TestSharedLocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		unlock, err := Lock(f, false) // the second waits for ever if the first excludes it
+		unlock, err := Lock(t.Context(), f, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestSharedLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	if unlock, err := Lock(closed, true); err == nil {
+	if unlock, err := Lock(t.Context(), closed, true); err == nil {
 		unlock()
 		t.Skip("left out: no lock of the system's is taken here")
 	}

@@ -1,43 +1,36 @@
-//go:build unix && !linux
+//go:build unix
 
 package filelock
 
 import (
 	"errors"
-	"os"
-	"sync"
 	"syscall"
 )
 
-// process excludes the goroutines of this process from each other: a POSIX lock does not, and is lost when any descriptor of
-// the file is closed.
-var process sync.RWMutex
-
-func lock(f *os.File, exclusive bool) (func(), error) {
-	kind, release := int16(syscall.F_RDLCK), process.RUnlock
+func kind(exclusive bool) int16 {
 	if exclusive {
-		kind, release = syscall.F_WRLCK, process.Unlock
-		process.Lock()
-	} else {
-		process.RLock()
+		return syscall.F_WRLCK
 	}
-	fd := f.Fd()
-	if err := setLock(fd, kind); err != nil {
-		release()
-		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
-	}
-	return func() {
-		_ = setLock(fd, syscall.F_UNLCK)
-		release()
-	}, nil
+	return syscall.F_RDLCK
 }
 
-func setLock(fd uintptr, kind int16) error {
+// setLock gives errBusy where another's lock is in the way.
+func setLock(fd uintptr, command int, kind int16) error {
 	for {
 		l := syscall.Flock_t{Type: kind}
-		err := syscall.FcntlFlock(fd, syscall.F_SETLKW, &l)
-		if !errors.Is(err, syscall.EINTR) {
+		switch err := syscall.FcntlFlock(fd, command, &l); {
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES):
+			return errBusy
+		case !errors.Is(err, syscall.EINTR):
 			return err
 		}
 	}
+}
+
+func lockedBy(fd uintptr, command int, kind int16) int {
+	l := syscall.Flock_t{Type: kind}
+	if err := syscall.FcntlFlock(fd, command, &l); err != nil || l.Type == syscall.F_UNLCK {
+		return 0
+	}
+	return int(l.Pid)
 }

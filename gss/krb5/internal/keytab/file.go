@@ -1,6 +1,7 @@
 package keytab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,8 +57,8 @@ func resolve(name string) (string, error) {
 	return "", fmt.Errorf("%w %q in %q: FILE and WRFILE are known", ErrType, kind, name)
 }
 
-func load(path string) (*state, error) {
-	data, stamp, err := read(path)
+func load(ctx context.Context, path string) (*state, error) {
+	data, stamp, err := read(ctx, path)
 	if err != nil {
 		return nil, &FileError{path, err}
 	}
@@ -69,14 +70,15 @@ func load(path string) (*state, error) {
 	return &state{kt, stamp}, nil
 }
 
-// read reads a file under the shared lock that MIT's readers take, since its writers change a keytab in place.
-func read(path string) ([]byte, localfile.Stamp, error) {
+// read reads a file under the shared lock that MIT's readers take, since its writers change a keytab in place. ctx
+// bounds the wait for it.
+func read(ctx context.Context, path string) ([]byte, localfile.Stamp, error) {
 	f, err := localfile.Open(path, false)
 	if err != nil {
 		return nil, localfile.Stamp{}, err
 	}
 	defer f.Close()
-	unlock, err := filelock.Lock(f, false)
+	unlock, err := filelock.Lock(ctx, f, false)
 	if err != nil {
 		return nil, localfile.Stamp{}, err
 	}
@@ -107,14 +109,15 @@ type state struct {
 	stamp  localfile.Stamp
 }
 
-// Open reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. Errors
-// are a *[FileError], or [ErrType] with the type in question.
-func Open(name string) (*File, error) {
+// Open reads the keytab that name says: "FILE:/path", "WRFILE:/path" or a bare path. A file over 16 MiB is refused. One
+// that another has locked is waited for until ctx ends, for ten seconds at most, as it is by [File.Current]. Errors are a
+// *[FileError], or [ErrType] with the type in question.
+func Open(ctx context.Context, name string) (*File, error) {
 	path, err := resolve(name)
 	if err != nil {
 		return nil, err
 	}
-	s, err := load(path)
+	s, err := load(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -129,14 +132,14 @@ func (f *File) Path() string { return f.path }
 // Current gives the file's present content, which the caller must not change. It costs one stat while the file's size,
 // modification time and identity are what they were. A file that is gone or damaged is an error, a *[FileError], for as long
 // as it is so: the keys read before may have been revoked.
-func (f *File) Current() (*Keytab, error) {
+func (f *File) Current(ctx context.Context) (*Keytab, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, &FileError{f.path, err}
 	}
 	s := f.state.Load()
 	if s == nil || !s.stamp.Matches(info) {
-		if s, err = load(f.path); err != nil {
+		if s, err = load(ctx, f.path); err != nil {
 			return nil, err
 		}
 		f.state.Store(s)

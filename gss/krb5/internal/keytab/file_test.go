@@ -1,6 +1,7 @@
 package keytab
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,15 +11,17 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/countersign-go/countersign/gss/krb5/internal/filelock"
 )
 
 // reading opens a keytab and gives its content.
-func reading(name string) (*Keytab, error) {
-	f, err := Open(name)
+func reading(t *testing.T, name string) (*Keytab, error) {
+	f, err := Open(t.Context(), name)
 	if err != nil {
 		return nil, err
 	}
-	return f.Current()
+	return f.Current(t.Context())
 }
 
 func TestNames(t *testing.T) {
@@ -27,20 +30,20 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, "FILE:" + path, "WRFILE:" + path, "testdata/ktutil.keytab"} {
-		if kt, err := reading(name); err != nil || len(kt.Entries) != 3 {
+		if kt, err := reading(t, name); err != nil || len(kt.Entries) != 3 {
 			t.Errorf("Open(%q): %v", name, err)
 		}
 	}
-	if _, err := reading("SRVTAB:/etc/srvtab"); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), `Unknown Key table type "SRVTAB"`) {
+	if _, err := reading(t, "SRVTAB:/etc/srvtab"); !errors.Is(err, ErrType) || !strings.Contains(err.Error(), `Unknown Key table type "SRVTAB"`) {
 		t.Errorf("SRVTAB: %v", err)
 	}
 	missing := filepath.Join(t.TempDir(), "none")
-	_, err = reading("FILE:" + missing)
+	_, err = reading(t, "FILE:"+missing)
 	var fileError *FileError
 	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &fileError) || err.Error() != "Key table file '"+missing+"' not found" {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := reading(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := reading(t, t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("directory: %v", err)
 	}
 	denied := &FileError{"/p", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrPermission}}
@@ -51,7 +54,7 @@ func TestNames(t *testing.T) {
 	if err := os.WriteFile(bad, []byte{5, 2, 1}, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reading(bad); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), bad) {
+	if _, err := reading(t, bad); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), bad) {
 		t.Errorf("damaged file: %v", err)
 	}
 	big := filepath.Join(t.TempDir(), "big")
@@ -61,7 +64,7 @@ func TestNames(t *testing.T) {
 	if err := os.Truncate(big, maxFile+1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reading(big); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := reading(t, big); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("oversized file: %v", err)
 	}
 }
@@ -80,13 +83,13 @@ func write(t *testing.T, path string, entries ...Entry) {
 func TestFileNoticesChange(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kt")
 	write(t, path, entry("a", 1, 18, 0))
-	f, err := Open(path)
+	f, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	current := func() uint32 {
 		t.Helper()
-		kt, err := f.Current()
+		kt, err := f.Current(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,11 +105,11 @@ func TestFileNoticesChange(t *testing.T) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
 	}
-	first, err := f.Current()
+	first, err := f.Current(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := f.Current(); again != first || err != nil {
+	if again, err := f.Current(t.Context()); again != first || err != nil {
 		t.Errorf("the unchanged file was read again (%v)", err)
 	}
 	// Another file of the same size and time in its place.
@@ -124,7 +127,7 @@ func TestFileNoticesChange(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Current(); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := f.Current(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after removal: %v", err)
 	}
 	write(t, path, entry("a", 4, 18, 0))
@@ -136,7 +139,7 @@ func TestFileNoticesChange(t *testing.T) {
 func TestFileConcurrentUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kt")
 	write(t, path, entry("a", 1, 18, 0))
-	f, err := Open(path)
+	f, err := Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +147,7 @@ func TestFileConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 50 {
-				kt, err := f.Current()
+				kt, err := f.Current(t.Context())
 				if err != nil || len(kt.Entries) != 1 {
 					t.Errorf("Current: %v", err)
 				}
@@ -184,6 +187,32 @@ func TestKlistReads(t *testing.T) {
 	}
 }
 
+// A keytab that another program keeps locked is waited for no longer than the context.
+func TestLockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kt")
+	write(t, path, entry("a", 1, 18, 0))
+	h, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	unlock, err := filelock.Lock(t.Context(), h, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	over, cancel := context.WithCancelCause(t.Context())
+	given := errors.New("the caller gave up")
+	cancel(given)
+	_, openErr := Open(over, path)
+	_, currentErr := (&File{path: path}).Current(over)
+	for _, err := range []error{openErr, currentErr} {
+		if !errors.Is(err, filelock.ErrLocked) || !errors.Is(err, given) || !strings.Contains(err.Error(), "Key table file '"+path+"': locked by another program") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func BenchmarkCurrent(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "kt")
 	data := recorded(b, "ktadd.keytab")
@@ -194,12 +223,12 @@ func BenchmarkCurrent(b *testing.B) {
 	if err := os.Chtimes(path, old, old); err != nil {
 		b.Fatal(err)
 	}
-	f, err := Open(path)
+	f, err := Open(b.Context(), path)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := f.Current(); err != nil {
+		if _, err := f.Current(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

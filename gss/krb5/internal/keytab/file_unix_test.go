@@ -21,7 +21,7 @@ func TestNotRegular(t *testing.T) {
 	}
 	for _, path := range []string{dir, pipe, link, "/dev/zero"} {
 		var e *FileError
-		if _, err := Open("FILE:" + path); !errors.Is(err, localfile.ErrNotRegular) || !errors.As(err, &e) || e.Path != path {
+		if _, err := Open(t.Context(), "FILE:"+path); !errors.Is(err, localfile.ErrNotRegular) || !errors.As(err, &e) || e.Path != path {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +25,11 @@ const (
 	maxFileSize  = int64(math.MaxInt32) // MIT's bound
 )
 
-// ErrCorrupt means that a file is not a replay cache, or no longer.
+// lockWait bounds the wait for the file, and before that for the others of this process who wait for it. It is locked for
+// microseconds at a time; a lock kept longer must not keep every client of a service waiting for ever.
+const lockWait = 2 * time.Second
+
+// ErrCorrupt means that a file cannot be a replay cache: it is larger than one may become.
 var ErrCorrupt = errors.New("replay cache file is corrupt")
 
 // File2 is a replay cache in a file of MIT's file2 format, which any number of processes may use at one time, those that link
@@ -39,6 +42,11 @@ var ErrCorrupt = errors.New("replay cache file is corrupt")
 //
 // A file holds 12 bytes of a tag: of the MACs of the enctypes 19 and 20 the first 12, no less than those of 17 and 18.
 //
+// A file that a full disk or a crash has left with a part of its hash key or of its last record is gone on with, as MIT's
+// library goes on with it: who was writing there has not accepted the request. A part of a record counts as none. A hash key
+// that is not whole was never used, so another takes its place; MIT's library writes that behind the part, where it is not
+// found again, and so loses its first record.
+//
 // A slot is used again only when nothing in it can be replayed any more: once twice the skew has passed since the time in it.
 // An authenticator may be ahead of the clock by the skew and is then accepted until twice the skew after its arrival. MIT's
 // library writes the time of arrival and frees the slot after one skew, so there such a request may be replayed in between.
@@ -48,7 +56,7 @@ type File2 struct {
 	path   string
 	strict bool // no symbolic link, the effective user's own
 
-	mu     sync.Mutex
+	turn   chan struct{} // holds a value while somebody uses what follows
 	file   *os.File
 	info   fs.FileInfo
 	closed bool
@@ -58,7 +66,7 @@ type File2 struct {
 func OpenFile2(path string, c Config) (*File2, error) { return openFile2(path, false, c) }
 
 func openFile2(path string, strict bool, c Config) (*File2, error) {
-	r := &File2{config: c.complete(), path: path, strict: strict}
+	r := &File2{config: c.complete(), path: path, strict: strict, turn: make(chan struct{}, 1)}
 	if err := r.open(); err != nil {
 		return nil, err
 	}
@@ -70,8 +78,8 @@ func (r *File2) Path() string { return r.path }
 
 // Close gives the descriptor back. A later Store is an error.
 func (r *File2) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
 	if r.closed {
 		return fs.ErrClosed
 	}
@@ -136,8 +144,10 @@ func (r *File2) Store(tag []byte, at time.Time) error {
 	}
 	binary.BigEndian.PutUint32(record[fileTag:], uint32(stamp.Unix()))
 
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.take(); err != nil {
+		return err
+	}
+	defer func() { <-r.turn }()
 	unlock, size, err := r.lockCurrent()
 	if err != nil {
 		return err
@@ -148,6 +158,23 @@ func (r *File2) Store(tag []byte, at time.Time) error {
 		return r.wrap(err)
 	}
 	return err
+}
+
+// take waits for the caller's turn. All who came at one time give up at one time, however many they are.
+func (r *File2) take() error {
+	select {
+	case r.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	late := time.NewTimer(lockWait)
+	defer late.Stop()
+	select {
+	case r.turn <- struct{}{}:
+		return nil
+	case <-late.C:
+		return r.wrap(filelock.ErrLocked)
+	}
 }
 
 // lockCurrent locks the file that the path names now, and gives its size.
@@ -162,7 +189,7 @@ func (r *File2) lockCurrent() (unlock func(), size int64, err error) {
 				return nil, 0, err
 			}
 		}
-		if unlock, err = filelock.Lock(r.file, true); err != nil {
+		if unlock, err = filelock.LockWithin(lockWait, r.file, true); err != nil {
 			return nil, 0, r.wrap(err)
 		}
 		var info fs.FileInfo
@@ -187,13 +214,13 @@ func (r *File2) lockCurrent() (unlock func(), size int64, err error) {
 func (r *File2) checkAndWrite(record *[recordLength]byte, now uint32, size int64) error {
 	var seed [seedLength]byte
 	switch {
-	case size == 0:
+	case size < seedLength:
 		_, _ = rand.Read(seed[:]) // never fails
 		if _, err := r.file.WriteAt(seed[:], 0); err != nil {
 			return errors.Join(err, r.file.Truncate(0))
 		}
-	case size < seedLength || (size-seedLength)%recordLength != 0 || size > maxFileSize:
-		return fmt.Errorf("%w: %d bytes are not a seed and whole records: remove it when no service is running", ErrCorrupt, size)
+	case size > maxFileSize:
+		return fmt.Errorf("%w: %d bytes, more than the %d that one may have: remove it when no service is running", ErrCorrupt, size, maxFileSize)
 	default:
 		if _, err := r.file.ReadAt(seed[:], 0); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package rcache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -173,15 +174,15 @@ func TestFile2FollowsItsPath(t *testing.T) {
 func TestFile2Refuses(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	for _, size := range []int{1, 15, 17, 16 + 8} {
-		path := filepath.Join(dir, fmt.Sprint("bad", size))
-		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := openFile(t, path, Config{}).Store(tag(1), now)
-		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%d bytes: %v", size, err)
-		}
+	huge := filepath.Join(dir, "huge")
+	if err := os.WriteFile(huge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, maxFileSize+1); err != nil { // a hole
+		t.Fatal(err)
+	}
+	if err := openFile(t, huge, Config{}).Store(tag(1), now); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), huge) {
+		t.Errorf("more than 2 GiB: %v", err)
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "none", "rc")} {
 		if _, err := OpenFile2(path, Config{}); err == nil || !strings.Contains(err.Error(), "(filename: "+path+")") {
@@ -229,6 +230,54 @@ func TestFile2Refuses(t *testing.T) {
 	}
 }
 
+// A file that ends in the middle of its hash key or of a record is used on: nothing whole in it is lost, and what is stored
+// then is known to the next process.
+func TestFile2Torn(t *testing.T) {
+	dir := t.TempDir()
+	c := newClock().config()
+	for size := range 16 {
+		path := filepath.Join(dir, fmt.Sprint("key", size))
+		if err := os.WriteFile(path, []byte("sixteen bytes..!")[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want(t, fmt.Sprint(size, " bytes"), openFile(t, path, c).Store(tag(1), c.Now()), nil)
+		want(t, fmt.Sprint("again after ", size, " bytes"), openFile(t, path, c).Store(tag(1), c.Now()), ErrReplay)
+	}
+
+	whole := filepath.Join(dir, "whole")
+	f := openFile(t, whole, c)
+	for i := range 20 {
+		want(t, "filling", f.Store(tag(i), c.Now()), nil)
+	}
+	content, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := content[len(content)-recordLength : len(content)-4]
+	for cut := 1; cut < recordLength; cut++ {
+		path := filepath.Join(dir, fmt.Sprint("cut", cut))
+		if err := os.WriteFile(path, content[:len(content)-cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		torn := openFile(t, path, c)
+		known := 0
+		for i := range 20 {
+			if string(tag(i)[:fileTag]) == string(last) {
+				want(t, "the one that was not written whole", torn.Store(tag(i), c.Now()), nil)
+			} else {
+				known++
+			}
+			want(t, fmt.Sprint("tag ", i, " after a cut of ", cut), openFile(t, path, c).Store(tag(i), c.Now()), ErrReplay)
+		}
+		if known != 19 {
+			t.Errorf("%d of 19 others", known)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
+			t.Errorf("after a cut of %d: the file is not what it was before, %v", cut, err)
+		}
+	}
+}
+
 // Whatever a file holds, a tag is stored and then known, or refused with an error that names the file.
 func FuzzFile2(f *testing.F) {
 	f.Add([]byte{}, tag(1))
@@ -253,7 +302,7 @@ func FuzzFile2(f *testing.F) {
 		}
 		defer r.Close()
 		err = r.Store(tag, c.Now())
-		if err != nil && !errors.Is(err, ErrReplay) && len(tag) > 0 && len(tag) <= MaxTag && !errors.Is(err, ErrCorrupt) {
+		if err != nil && !errors.Is(err, ErrReplay) && len(tag) > 0 && len(tag) <= MaxTag {
 			t.Fatalf("%v", err)
 		}
 		if err == nil && !errors.Is(r.Store(tag, c.Now()), ErrReplay) {
