@@ -183,7 +183,7 @@ func (c *Config) bindings(conn net.Conn) (*gss.ChannelBindings, error) {
 	if err == nil {
 		return exporter, nil
 	}
-	endpoint, eerr := gss.TLSServerEndPoint(state.PeerCertificates[0])
+	endpoint, eerr := gss.TLSServerEndPoint(state)
 	if eerr == nil {
 		return endpoint, nil
 	}

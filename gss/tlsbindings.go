@@ -30,17 +30,35 @@ func TLSExporter(state tls.ConnectionState) (*ChannelBindings, error) {
 }
 
 // TLSServerEndPoint gives the channel bindings of type tls-server-end-point
-// (RFC 5929, section 4) of TLS connections to the server with this certificate:
-// on the client's side state.PeerCertificates[0], on the server's its own leaf,
-// the one sent where it has several. They are the same for every connection to
-// that certificate, so they hold where TLS ends on another machine with the
-// same key, and say nothing about which connection it was.
+// (RFC 5929, section 4) of a TLS connection, from the client's
+// [tls.Conn.ConnectionState] after the handshake, a resumed one included. They
+// are the same for every connection to that certificate, so they hold where TLS
+// ends on another machine with the same key, and say nothing about which
+// connection it was.
+//
+// On the server's side use [TLSServerEndPointOf]: a ConnectionState has the
+// peer's certificates only, and does not say which of a server's own was sent.
+// The server's ConnectionState is an error here, or where the client has shown a
+// certificate gives that one's bindings, which equal no client's.
+func TLSServerEndPoint(state tls.ConnectionState) (*ChannelBindings, error) {
+	if !state.HandshakeComplete {
+		return nil, errors.New("gss: tls-server-end-point bindings: the TLS handshake is not complete")
+	}
+	if len(state.PeerCertificates) == 0 {
+		return nil, errors.New("gss: tls-server-end-point bindings: the peer has sent no certificate (a server gives its own to TLSServerEndPointOf)")
+	}
+	return TLSServerEndPointOf(state.PeerCertificates[0])
+}
+
+// TLSServerEndPointOf gives the channel bindings of [TLSServerEndPoint] for
+// connections to the server with this certificate: its leaf, the one sent where
+// it has several, as the server's GetCertificate knows.
 //
 // The bytes are the certificate's hash by the hash function of its signature,
 // SHA-256 in place of MD5 and SHA-1. A certificate signed by Ed25519, which has
 // no hash function of its own, is refused: RFC 5929 leaves its bindings
 // undefined, and libraries differ. [TLSExporter] works with any certificate.
-func TLSServerEndPoint(cert *x509.Certificate) (*ChannelBindings, error) {
+func TLSServerEndPointOf(cert *x509.Certificate) (*ChannelBindings, error) {
 	if cert == nil {
 		return nil, errors.New("gss: tls-server-end-point bindings: no certificate")
 	}

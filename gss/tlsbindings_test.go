@@ -279,7 +279,7 @@ func TestTLSServerEndPoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cb, err := gss.TLSServerEndPoint(cert)
+			cb, err := gss.TLSServerEndPointOf(cert)
 			if tt.hash == nil {
 				if cb != nil || err == nil || !strings.Contains(err.Error(), tt.algorithm.String()) {
 					t.Errorf("got %v, %v", cb, err)
@@ -296,7 +296,7 @@ func TestTLSServerEndPoint(t *testing.T) {
 			}
 		})
 	}
-	if cb, err := gss.TLSServerEndPoint(nil); cb != nil || err == nil {
+	if cb, err := gss.TLSServerEndPointOf(nil); cb != nil || err == nil {
 		t.Errorf("without a certificate: %v, %v", cb, err)
 	}
 }
@@ -328,7 +328,7 @@ func TestTLSServerEndPointMD5(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, digest, _ := strings.Cut(strings.TrimSpace(string(shown)), "=")
-	cb, err := gss.TLSServerEndPoint(cert)
+	cb, err := gss.TLSServerEndPointOf(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,21 +340,41 @@ func TestTLSServerEndPointMD5(t *testing.T) {
 // Both ends find the certificate where the documentation says.
 func TestTLSServerEndPointBothEnds(t *testing.T) {
 	cert := selfSigned(t)
-	c, _ := tlsPair(t, &tls.Config{InsecureSkipVerify: true}, &tls.Config{Certificates: []tls.Certificate{cert}})
+	c, s := tlsPair(t, &tls.Config{InsecureSkipVerify: true}, &tls.Config{Certificates: []tls.Certificate{cert}})
 	own, err := x509.ParseCertificate(cert.Certificate[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := gss.TLSServerEndPoint(c.ConnectionState().PeerCertificates[0])
+	client, err := gss.TLSServerEndPoint(c.ConnectionState())
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := gss.TLSServerEndPoint(own)
+	server, err := gss.TLSServerEndPointOf(own)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(client.ApplicationData, server.ApplicationData) {
 		t.Errorf("the ends differ: %x and %x", client.ApplicationData, server.ApplicationData)
+	}
+	if cb, err := gss.TLSServerEndPoint(s.ConnectionState()); cb != nil || err == nil || !strings.Contains(err.Error(), "TLSServerEndPointOf") {
+		t.Errorf("from the server's state: %v, %v", cb, err)
+	}
+	early := c.ConnectionState()
+	early.HandshakeComplete = false
+	if cb, err := gss.TLSServerEndPoint(early); cb != nil || err == nil {
+		t.Errorf("before the handshake is complete: %v, %v", cb, err)
+	}
+
+	// A client with a certificate of its own gets the server's bindings all the
+	// same, and the server by mistake others.
+	c, s = tlsPair(t,
+		&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{selfSigned(t)}},
+		&tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert})
+	if client, err = gss.TLSServerEndPoint(c.ConnectionState()); err != nil || !bytes.Equal(client.ApplicationData, server.ApplicationData) {
+		t.Errorf("with a client's certificate the ends differ: %v, %v", client, err)
+	}
+	if mistaken, err := gss.TLSServerEndPoint(s.ConnectionState()); err != nil || bytes.Equal(mistaken.ApplicationData, server.ApplicationData) {
+		t.Errorf("from the server's state: %v, %v", mistaken, err)
 	}
 }
 

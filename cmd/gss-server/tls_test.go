@@ -128,7 +128,7 @@ func testBindings(t *testing.T, certs *pki.PKI, env []string, alice gss.Initiato
 				t.Cleanup(func() { _ = conn.Close() })
 				return conn
 			}
-			endpoint, err := gss.TLSServerEndPoint(certs.Certificate("server"))
+			endpoint, err := gss.TLSServerEndPointOf(certs.Certificate("server"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -173,7 +173,7 @@ func (c *Conn) Bindings() *gss.ChannelBindings {
 	if !c.done.Load() || c.err != nil {
 		return nil
 	}
-	endpoint, err := gss.TLSServerEndPoint(c.leaf)
+	endpoint, err := gss.TLSServerEndPointOf(c.leaf)
 	if err != nil {
 		endpoint = nil
 	}
