@@ -22,8 +22,9 @@ type Name struct {
 // keeps a hostile exported name from being carried around.
 const maxNameLength = 64 << 10
 
-// HostService is the name of a service on a host, "service@host" or "service"
-// alone, where the mechanism's default for the host applies. Its syntax is
+// HostService is the name of a service on a host, "service@host", on the local
+// host, "service@", or "service" alone, where the mechanism's default for the host
+// applies. Its syntax is
 // checked when a mechanism canonicalises it.
 func HostService(text string) Name { return Name{text: text, typ: NTHostbasedService} }
 

@@ -20,8 +20,8 @@ type CredentialConfig struct {
 	// Name is whom the credential is for. To initiate: a user or principal, or
 	// a host-based service, "service@host", for that service's own principal;
 	// zero means the cache's own, or the first of the client keytab. To accept:
-	// a host-based service, "service" alone for any host, or a principal; zero
-	// means every key of the keytab.
+	// a host-based service, "service@" for this host and "service" alone for any,
+	// or a principal; zero means every key of the keytab.
 	Name gss.Name
 
 	// AcceptName is whom to accept for where that is not Name, in a credential

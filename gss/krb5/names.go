@@ -38,17 +38,30 @@ func badName(text string, err error) *gss.Error {
 
 var errCredentialUsage = errors.New("The given credential's usage does not match the requested usage")
 
-// splitHostbased takes "service@host" or "service" apart. A slash makes it the
-// principal of a service, which as a host-based name would stand for a service that
-// nobody has.
+// splitHostbased takes "service@host" or "service" apart, the host of which is
+// empty. "service@" is of the local host, as it is to MIT's library. A slash makes
+// it the principal of a service, which as a host-based name would stand for a
+// service that nobody has.
 func splitHostbased(text string) (service, host string, err error) {
 	service, host, at := strings.Cut(text, "@")
-	if service == "" || at && host == "" || strings.ContainsAny(text, "\x00\n\r\t /") || strings.Contains(host, "@") {
+	if service == "" || strings.HasPrefix(host, ":") && strings.Count(host, ":") == 1 || strings.ContainsAny(text, "\x00\n\r\t /") || strings.Contains(host, "@") {
 		e := badName(text, errors.New("a host-based service is written service@host"))
 		e.Hint = hostbasedHint(service, host)
 		return "", "", e
 	}
-	return service, host, nil
+	if at && host == "" {
+		host, err = localHost(text)
+	}
+	return service, host, err
+}
+
+// localHost is this host's name, for a name that means it.
+func localHost(text string) (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", failure(fmt.Errorf("the local host's name, which %q stands for: %w", text, err))
+	}
+	return host, nil
 }
 
 // hostbasedHint says how the name was probably meant.
@@ -60,8 +73,6 @@ func hostbasedHint(service, host string) string {
 		return fmt.Sprintf("write %s@%s: the realm follows from the host's name", first, instance)
 	case realm && service != "" && bare != "":
 		return fmt.Sprintf("write %s@%s: the realm follows from the host's name", service, bare)
-	case !slash && service != "" && host == "":
-		return fmt.Sprintf("write %[1]s@ and the host's name, or %[1]s alone", service)
 	}
 	return ""
 }
@@ -89,8 +100,8 @@ func targetPrincipals(ctx context.Context, profile *Profile, target gss.Name) ([
 		return nil, err
 	}
 	if host == "" {
-		if host, err = os.Hostname(); err != nil {
-			return nil, failure(fmt.Errorf("the local host's name, which %q stands for: %w", text, err))
+		if host, err = localHost(text); err != nil {
+			return nil, err
 		}
 	}
 	var principals []kdc.Principal

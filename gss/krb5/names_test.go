@@ -3,6 +3,8 @@ package krb5_test
 import (
 	"encoding/hex"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/countersign-go/countersign/gss"
@@ -79,6 +81,56 @@ func TestExportedNames(t *testing.T) {
 		must(t, err)
 		if mn, err := profile.Canonicalize(t.Context(), name); !errors.Is(err, gss.ErrBadName) {
 			t.Errorf("%q: %q, %v", bad.text, mn, err)
+		}
+	}
+}
+
+// A host-based service without a host's name is the local host's, and a port in
+// the name has no say in its realm: what MIT's gss_canonicalize_name makes of both.
+func TestHostbasedForms(t *testing.T) {
+	profile := profileWithRealm(t, "A.B.C")
+	local, err := os.Hostname()
+	must(t, err)
+	canonical := func(text string) string {
+		t.Helper()
+		name, err := profile.Canonicalize(t.Context(), gss.HostService(text))
+		must(t, err)
+		return name.String()
+	}
+	for text, want := range map[string]string{
+		"http@":                 canonical("http@" + local),
+		"http":                  canonical("http@" + local),
+		"mssql@localhost:1433":  "mssql/localhost:1433@A.B.C",
+		"mssql@LOCALHOST.:Inst": "mssql/localhost:Inst@A.B.C",
+	} {
+		if got := canonical(text); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+	if name, err := profile.Canonicalize(t.Context(), gss.HostService("mssql@:1433")); !errors.Is(err, gss.ErrBadName) {
+		t.Errorf("a port without a host: %v, %v", name, err)
+	}
+
+	// To accept for, "service@" is the local host alone, and "service" any.
+	s := newSetup(t)
+	must(t, s.realm.AddService("http/elsewhere.example"))
+	principal, _, _ := strings.Cut(canonical("http@"), "@")
+	must(t, s.realm.AddService(principal))
+	for _, tt := range []struct {
+		name, key string
+		ok        bool
+	}{
+		{"http@", principal, true},
+		{"http@", "http/elsewhere.example", false},
+		{"http", "http/elsewhere.example", true},
+	} {
+		data, err := s.realm.Keytab(tt.key)
+		must(t, err)
+		keytab, err := krb5.ParseKeytab(data)
+		must(t, err)
+		_, err = krb5.AcquireCredential(t.Context(), krb5.CredentialConfig{Usage: gss.AcceptOnly, Name: gss.HostService(tt.name), Keytab: keytab, Profile: profile})
+		if ok := err == nil; ok != tt.ok || !ok && !errors.Is(err, gss.ErrNoCred) {
+			t.Errorf("%s with the key of %s: %v", tt.name, tt.key, err)
 		}
 	}
 }

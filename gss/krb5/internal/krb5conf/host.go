@@ -19,19 +19,33 @@ type Resolver interface {
 // for, the first first: always one, and a second under
 // dns_canonicalize_hostname = fallback, for when the KDC does not know the
 // first. Names come in lower case without a trailing dot. What DNS cannot
-// answer, within ctx, leaves the name as it was given.
+// answer, within ctx, leaves the name as it was given. A port or instance after a
+// colon stays behind the name, which is looked up without.
 func (s Settings) CanonicalHosts(ctx context.Context, r Resolver, host string) []string {
+	host, trailer := splitTrailer(host)
 	plain := cleanHost(s.qualify(host))
 	if s.DNSCanonicalizeHostname == CanonicalizeNever {
-		return []string{plain}
+		return []string{plain + trailer}
 	}
 	if s.DNSCanonicalizeHostname == CanonicalizeFallback {
 		if name := s.resolve(ctx, r, host, plain); name != plain {
-			return []string{plain, name}
+			return []string{plain + trailer, name + trailer}
 		}
-		return []string{plain}
+		return []string{plain + trailer}
 	}
-	return []string{s.resolve(ctx, r, host, plain)}
+	return []string{s.resolve(ctx, r, host, plain) + trailer}
+}
+
+// splitTrailer takes off what follows a host's name in some services' principals,
+// a port as in "server.example:1433" or an instance; the colon is the trailer's.
+// It is MIT's rule: a second colon makes an address of it, and one at the end is
+// the name's.
+func splitTrailer(host string) (name, trailer string) {
+	name, rest, _ := strings.Cut(host, ":")
+	if rest == "" || strings.Contains(rest, ":") {
+		return host, ""
+	}
+	return name, host[len(name):]
 }
 
 // resolve gives DNS's name for host: of its address under rdns, else the end of

@@ -49,6 +49,12 @@ func TestCanonicalHosts(t *testing.T) {
 		{"dns_canonicalize_hostname = false", "Alias.example.com.", []string{"alias.example.com"}},
 		{"dns_canonicalize_hostname = fallback", "alias.example.com", []string{"alias.example.com", "host1.example.com"}},
 		{"dns_canonicalize_hostname = fallback", "norev.example.com", []string{"norev.example.com"}},
+		// What MIT's krb5_sname_to_principal makes of ports.
+		{"", "www:1433", []string{"host1.example.com:1433"}},
+		{"dns_canonicalize_hostname = fallback", "alias.example.com:INST", []string{"alias.example.com:INST", "host1.example.com:INST"}},
+		{"dns_canonicalize_hostname = false\nqualify_shortname = q.example", "s:99", []string{"s.q.example:99"}},
+		{"dns_canonicalize_hostname = false\nqualify_shortname = q.example", "a:", []string{"a:.q.example"}},
+		{"dns_canonicalize_hostname = false\nqualify_shortname = \"\"", "::1", []string{"::1"}},
 	} {
 		s, err := mustParse(t, "[libdefaults]\n"+c.conf+"\n").Settings()
 		if err != nil {

@@ -81,11 +81,13 @@ func hostPort(v string) (string, bool) {
 }
 
 // RealmOf gives the realm that [domain_realm] has for host: by its own name, or
-// by the nearest parent domain written with or without a leading dot. The comparison
+// by the nearest parent domain written with or without a leading dot; a port after
+// the name counts for nothing, here and in FallbackRealm. The comparison
 // is with the host's name in lower case, so tags in upper case match nothing. Not
 // ok means that the KDC is to be asked for a referral, and failing that
 // [Profile.FallbackRealm] tried.
 func (p *Profile) RealmOf(host string) (realm string, ok bool) {
+	host, _ = splitTrailer(host)
 	host = cleanHost(host)
 	if host == "" {
 		return "", false
@@ -112,6 +114,7 @@ func (p *Profile) RealmOf(host string) (realm string, ok bool) {
 // nor a referral places: its domain in upper case, or the default realm for
 // a name without a domain. It is empty where there is neither.
 func (p *Profile) FallbackRealm(host string) string {
+	host, _ = splitTrailer(host)
 	host = cleanHost(host)
 	if _, err := netip.ParseAddr(host); err != nil {
 		if _, domain, ok := strings.Cut(host, "."); ok && domain != "" {

@@ -199,6 +199,7 @@ func TestRealmOf(t *testing.T) {
 		"h.ex.com": {"H", "EX.COM"}, "a.ex.com": {"EX", "EX.COM"}, "ex.com": {"EX0", "COM"}, "x.sub.ex.com": {"SUB", "SUB.EX.COM"},
 		"H.EX.com": {"H", "EX.COM"}, "a.ex.com.": {"EX", "EX.COM"}, "up.com": {"", "COM"}, "foo.bar": {"", "BAR"}, "foo": {"", "R"},
 		"127.0.0.1": {"", "R"}, "localhost": {"", "R"}, "a.b.foo.bar": {"", "B.FOO.BAR"}, "::1": {"", "R"}, "": {"", "R"},
+		"h.ex.com:1433": {"H", "EX.COM"}, "a.ex.com.:inst": {"EX", "EX.COM"}, "foo:99": {"", "R"}, "127.0.0.1:88": {"", "R"},
 	} {
 		realm, ok := p.RealmOf(host)
 		if realm != want[0] || ok != (want[0] != "") {
