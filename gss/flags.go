@@ -7,7 +7,7 @@ import "strings"
 type Flags uint32
 
 const (
-	Delegation       Flags = 0x1    // the initiator's credential is delegated
+	Delegation       Flags = 0x1    // the initiator's credential is delegated, to any service
 	Mutual           Flags = 0x2    // the acceptor proves who it is, too
 	ReplayDetection  Flags = 0x4    // duplicate per-message tokens are found
 	Sequencing       Flags = 0x8    // tokens out of order are found, too
@@ -17,7 +17,7 @@ const (
 	ProtReady        Flags = 0x80   // per-message calls already work
 	Transferable     Flags = 0x100  // the context can be exported
 	ChannelBound     Flags = 0x800  // both sides' channel bindings were equal
-	DelegationPolicy Flags = 0x8000 // Delegation only to services that the KDC marks ok-as-delegate (RFC 5896)
+	DelegationPolicy Flags = 0x8000 // it is delegated to services that the KDC marks ok-as-delegate; beside Delegation it restricts nothing (RFC 5896)
 	DCEStyle         Flags = 0x1000 // three legs without framing, as DCE RPC has it (MS-KILE)
 )
 

@@ -24,8 +24,7 @@ const maxNameLength = 64 << 10
 
 // HostService is the name of a service on a host, "service@host", on the local
 // host, "service@", or "service" alone, where the mechanism's default for the host
-// applies. Its syntax is
-// checked when a mechanism canonicalises it.
+// applies. Its syntax is checked when a mechanism canonicalises it.
 func HostService(text string) Name { return Name{text: text, typ: NTHostbasedService} }
 
 // UserName is the name of a local user or a principal without its realm.

@@ -43,5 +43,6 @@
 // and 20 (AES with SHA-2) do, with credentials, delegation and all per-message
 // services. The enctypes 17 and 18, which need SHA-1, are then refused by name,
 // as if krb5.conf did not permit them, and contexts with channel bindings, which
-// RFC 4121 identifies by MD5, are an error.
+// RFC 4121 identifies by MD5, are an error. Go has neither mode in programs that
+// are built with the tag purego.
 package krb5
