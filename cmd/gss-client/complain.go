@@ -75,8 +75,8 @@ func (o *options) explain(err error) error {
 		return f
 	}
 	if e, ok := errors.AsType[*gss.Error](err); ok {
-		if e.Minor == minorUnknownService && !strings.Contains(o.service, "@") {
-			f.hint = fmt.Sprintf("%s without a host stands for the service on this machine: write %s@%s", o.service, o.service, o.host)
+		if service, host, _ := strings.Cut(o.service, "@"); e.Minor == minorUnknownService && host == "" {
+			f.hint = fmt.Sprintf("%s without a host stands for the service on this machine: write %s@%s", o.service, service, o.host)
 		}
 		return f
 	}
