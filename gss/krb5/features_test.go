@@ -188,7 +188,7 @@ func TestDelegationPolicy(t *testing.T) {
 		{"policy, not ok", fwd, gsstest.Forwardable, gss.DelegationPolicy, false},
 		{"policy, ok", fwd, gsstest.Forwardable | gsstest.OKAsDelegate, gss.DelegationPolicy, true},
 		{"asked for, not ok", fwd, gsstest.Forwardable, gss.Delegation, true},
-		{"asked for and policy, not ok", fwd, gsstest.Forwardable, gss.Delegation | gss.DelegationPolicy, true}, // RFC 5896, section 3
+		{"asked for and policy, not ok", fwd, gsstest.Forwardable, gss.Delegation | gss.DelegationPolicy, true}, // RFC 5896
 		{"asked for, not forwardable", gsstest.Initial, gsstest.Forwardable, gss.Delegation, false},
 		{"not asked for", fwd, gsstest.OKAsDelegate, 0, false},
 	} {
