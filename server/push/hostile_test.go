@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/push"
 	"github.com/countersign-go/countersign/server/push/pushtest"
@@ -81,6 +82,20 @@ func TestFrames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = ours.Close()
+	}
+}
+
+// A context with sequencing, in which no signature would verify, is refused by name.
+func TestSequencing(t *testing.T) {
+	arrived := false
+	s := newServer(t, push.Config{
+		Acceptor: pushtest.Acceptor{Flags: pushtest.Flags | gss.Sequencing},
+		Hooks:    push.Hooks{Arrive: func(context.Context, *push.Member) error { arrived = true; return nil }},
+	})
+	c := pushtest.Connect(t, s, "alice@R")
+	c.Write(pushwire.Hello{Version: 1})
+	if bye, err := c.Expelled(); bye.Code != pushwire.Violation || !strings.Contains(bye.Why, "GSS_C_SEQUENCE_FLAG") || err == nil || arrived {
+		t.Errorf("told %+v, ended with %v, arrived %v", bye, err, arrived)
 	}
 }
 

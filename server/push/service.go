@@ -16,8 +16,12 @@ import (
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
-// needed is what a context must have.
+// needed is what a context must have; Sequencing is what it must not.
 const needed = gss.Mutual | gss.ReplayDetection | gss.Confidentiality | gss.Integrity
+
+// errSequencing refuses a context with Sequencing: a MIC in a token is made
+// before it and verified after it.
+var errSequencing = errors.New("context refused: it has GSS_C_SEQUENCE_FLAG, by which a MIC inside of a wrapped token is out of sequence")
 
 // maxOverhead is more than what a wrapped token has beside its message, in octets.
 const maxOverhead = 1 << 10
@@ -168,6 +172,9 @@ func (v *Service) serve(m *Member) error {
 	hello, rest, err := m.hello()
 	if err != nil {
 		return err
+	}
+	if m.info.Flags&gss.Sequencing != 0 { // only now, so that the client hears of it
+		return m.end(errSequencing)
 	}
 	m.presence = hello.Presence
 	s.Established()

@@ -20,6 +20,7 @@
 // with confidentiality; nothing of the service travels outside of these. The
 // context has mutual authentication, confidentiality, integrity and replay
 // detection, and no sequencing: a MIC inside of a token would be out of sequence.
+// A client that asks for sequencing gets a Bye where the Welcome is due.
 //
 // # A token
 //
