@@ -192,6 +192,6 @@ func (h *Hub) tellPresence(who *Member, groups []*group, p pushwire.Presence) {
 			}
 			encodings[string(key)] = encoded
 		}
-		m.push(encoded, pushwire.Origin{}, nil)
+		m.inform(encoded)
 	}
 }

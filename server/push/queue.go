@@ -55,19 +55,14 @@ type place struct {
 	group  uint32
 }
 
-// push queues a publication or a presence, and reports whether there was room.
+// push queues a publication, and reports whether there was room.
 func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Stamp) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return false
+	if m.closed || m.queued(data) {
+		return !m.closed
 	}
-	if m.takes(len(data)) {
-		m.pushed++
-		m.add(item{data: data, push: true})
-		return true
-	}
-	m.drop(1, 0)
+	m.drop(0)
 	for _, s := range stamps {
 		if _, in := slices.BinarySearch(m.groups, s.Group); in {
 			m.lostAt(origin, s.Group, s.Seq)
@@ -80,16 +75,31 @@ func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Sta
 func (m *Member) direct(data []byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed || m.queued(data) {
+		return !m.closed
+	}
+	m.drop(1)
+	return false
+}
+
+// inform queues a presence. Where there is no room nothing is said of it: it is no
+// message, and no promise.
+func (m *Member) inform(data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.queued(data)
+	}
+}
+
+// queued queues what counts for the limits, and reports whether there was room.
+func (m *Member) queued(data []byte) bool {
+	if !m.takes(len(data)) {
 		return false
 	}
-	if m.takes(len(data)) {
-		m.pushed++
-		m.add(item{data: data, push: true})
-		return true
-	}
-	m.drop(1, 1)
-	return false
+	m.pushed++
+	m.add(item{data: data, push: true})
+	return true
 }
 
 // missed says that publications of another server did not come.
@@ -120,11 +130,12 @@ func (m *Member) takes(size int) bool {
 	return m.pushes < limits.Queue && (m.pushes == 0 || m.octets+size <= limits.QueueBytes)
 }
 
-func (m *Member) drop(count, directs uint32) {
+// drop counts a message that was not queued. directs is 1 if it was to the user alone.
+func (m *Member) drop(directs uint32) {
 	m.lost.any = true
-	m.lost.count += count
+	m.lost.count++
 	m.lost.directs += directs
-	m.dropped += uint64(count)
+	m.dropped++
 }
 
 func (m *Member) lostAt(origin pushwire.Origin, group uint32, seq uint64) {

@@ -77,6 +77,45 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// Presence that finds no room is not counted: it is no message.
+func TestPresenceWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{Limits: push.Limits{Queue: 4}})
+		slow := pushtest.Dial(t, s, "slow@R", pushwire.Hello{Presence: true})
+		bob := pushtest.Dial(t, s, "bob@R", pushwire.Hello{})
+		slow.Subscribe(1)
+		synctest.Wait()
+		slow.Hold()
+		for range 10 {
+			bob.Subscribe(1)
+			synctest.Wait()
+			bob.Leave(1)
+		}
+		dropped := publish(t, s, "no room", 1) == 0
+		slow.Resume()
+		synctest.Wait()
+		told, losses := 0, 0
+		for _, m := range slow.Rest() {
+			switch m := m.(type) {
+			case pushwire.Presence:
+				told++
+			case pushwire.Lost:
+				losses++
+				if m.Count != 1 || m.Directs != 0 {
+					t.Errorf("%+v where one publication was lost", m)
+				}
+			default:
+				t.Errorf("got %#v", m)
+			}
+		}
+		if told >= 20 || !dropped || losses != 1 {
+			t.Errorf("%d of 20 were told, dropped %v, %d losses", told, dropped, losses)
+		}
+		slow.Bye()
+		bob.Bye()
+	})
+}
+
 // Who takes nothing at all for the write time is cut off.
 func TestTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

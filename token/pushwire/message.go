@@ -285,7 +285,8 @@ type (
 	}
 
 	// Presence: entered(1) | who name | groups list. Somebody subscribed to
-	// groups that the client is in, or left them.
+	// groups that the client is in, or left them. It is no message: one that
+	// finds no room is not counted as lost.
 	Presence struct {
 		Entered bool
 		Who     string
