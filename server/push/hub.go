@@ -218,20 +218,26 @@ func userOf(name string) User {
 func (h *Hub) Recheck() {
 	h.epoch.Add(1)
 	for _, m := range h.everybody() {
-		var lost []uint32
-		for _, g := range m.Groups() {
-			if !h.allowed(m.principal, g, pushwire.Read) {
-				lost = append(lost, g)
-			}
-		}
-		if len(lost) > 0 {
-			h.leave(m, h.lockKnown(lost), false, func(left []uint32) pushwire.Message {
-				if len(left) == 0 {
-					return nil // it had left already
-				}
-				return pushwire.Removed{Groups: left}
-			})
-		}
-		m.groupsChanged()
+		h.recheck(m)
 	}
+}
+
+// recheck has a member leave the groups that it may not read any more, and be told
+// what the groups are for it now.
+func (h *Hub) recheck(m *Member) {
+	var lost []uint32
+	for _, g := range m.Groups() {
+		if !h.allowed(m.principal, g, pushwire.Read) {
+			lost = append(lost, g)
+		}
+	}
+	if len(lost) > 0 {
+		h.leave(m, h.lockKnown(lost), false, func(left []uint32) pushwire.Message {
+			if len(left) == 0 {
+				return nil // it had left already
+			}
+			return pushwire.Removed{Groups: left}
+		})
+	}
+	m.groupsChanged()
 }

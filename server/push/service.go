@@ -192,8 +192,8 @@ func (v *Service) serve(m *Member) error {
 		}
 	}
 	v.hub.arrive(m)
-	if v.hub.epoch.Load() != epoch {
-		m.groupsChanged()
+	if v.hub.epoch.Load() != epoch { // nobody has asked it again, as it was not there yet
+		v.hub.recheck(m)
 	}
 	m.release()
 	err = m.read(rest, stopping)
