@@ -60,7 +60,7 @@ type Limits struct {
 	Burst      int           // requests that it can have ahead of the rate; twice the rate if zero
 	WriteTime  time.Duration // for one write to one client
 	Memory     int64         // for what is being read of all clients, in octets
-	Beacon     time.Duration // between two words to the other servers of how far this one has come
+	Beacon     time.Duration // between two words to the other servers of how far this one has come; well below half a minute, after which they miss it
 }
 
 // Defaults of [Limits].

@@ -37,8 +37,12 @@
 // that is alone needs none. It may lose messages, and never needs to repeat one:
 // every Hub counts its publications by group (see [pushwire.Position]), the
 // others see by the numbers what did not reach them, and by beacons what they
-// would not have noticed, and say so to their clients. What another server publishes
-// to a group counts from when the first client subscribed here and something was
-// heard of it: what came before, or on the way there, is nobody's loss. A publication whose
+// would not have noticed, and say so to their clients. Beacons are of all groups, so
+// that a Hub knows about how far the others are where nobody here is subscribed, too,
+// and can tell who comes from another server how much it missed. When a first
+// client has subscribed, the next word of another server is where the counting of what
+// it publishes begins: what came before is nobody's loss who was not subscribed elsewhere.
+// A server that is not heard for long, and did not say that it ends, may have published
+// what nobody knows of: members are told that, too. A publication whose
 // number was passed is not delivered again. Sub-package natsbus joins servers by NATS.
 package push

@@ -26,7 +26,6 @@ type Hub struct {
 	setting sync.Mutex // SetGroups
 	groups  atomic.Pointer[map[uint32]*group]
 	epoch   atomic.Uint64 // of groups and policy: whoever decided by an older one decides again
-	events  atomic.Uint64 // counts what later is asked for the order of
 	hurry   chan struct{} // asks for a beacon now
 
 	origins origins

@@ -8,10 +8,6 @@ import (
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
-// maxPositions is the highest number of positions in one message: what the length
-// of a list can say. Of more, the client learns when something is published.
-const maxPositions = (1<<16 - 1) / 20
-
 // subscribe has a member be in groups, of numbers in order, and queues the answer
 // in the same moment: what is published afterwards follows it, and nothing
 // published before does. result says that the answer is that of a request.
@@ -79,18 +75,23 @@ func (m *Member) enter(groups []*group, limit int, answer item) (fresh []*group,
 }
 
 // positions tells how far every server has come in groups, which are locked;
-// this one first.
+// this one first. A server that fell silent is not among them: what it published
+// last is not known. Of more than a message can tell of, the client has to take it so.
 func (h *Hub) positions(groups []*group) []pushwire.Position {
 	var positions []pushwire.Position
 	for _, g := range groups {
 		positions = append(positions, pushwire.Position{Origin: h.origin, Group: g.number, Seq: g.seq})
 	}
+	h.origins.mu.Lock()
+	defer h.origins.mu.Unlock()
 	for _, g := range groups {
-		for origin, seq := range g.remote {
-			positions = append(positions, pushwire.Position{Origin: origin, Group: g.number, Seq: seq})
+		for origin, at := range g.remote {
+			if o := h.origins.known[origin]; o != nil && !o.silent {
+				positions = append(positions, pushwire.Position{Origin: origin, Group: g.number, Seq: at.seq, AtLeast: !at.since && !o.ended})
+			}
 		}
 	}
-	return positions[:min(len(positions), maxPositions)]
+	return positions[:min(len(positions), pushwire.MaxPositions)]
 }
 
 // leave has a member be in groups no longer. They are locked, and are unlocked.
@@ -134,10 +135,11 @@ func (m *Member) forget(number uint32) (was bool) {
 }
 
 // interest tells other servers that a group, which is locked, has members now, or
-// none any more. How far the others come meanwhile is not known.
+// none any more. How far the others come meanwhile, their beacons say.
 func (h *Hub) interest(g *group, wanted bool) {
-	g.remote = nil
-	g.wanted = h.events.Add(1)
+	for origin, at := range g.remote {
+		g.remote[origin] = progress{seq: at.seq}
+	}
 	if h.bus != nil {
 		_ = h.bus.WantGroup(g.number, wanted) // what does not come from there is noticed by its numbers
 	}

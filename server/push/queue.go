@@ -47,7 +47,13 @@ type loss struct {
 	any     bool
 	count   uint32
 	directs uint32
-	at      map[place]uint64
+	at      map[place]span
+}
+
+// A span is the publications of a place that a client lost: those after one number.
+type span struct {
+	after, seq uint64
+	open       bool
 }
 
 type place struct {
@@ -65,7 +71,7 @@ func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Sta
 	m.drop(0)
 	for _, s := range stamps {
 		if _, in := slices.BinarySearch(m.groups, s.Group); in {
-			m.lostAt(origin, s.Group, s.Seq)
+			m.lostAt(pushwire.Gap{Origin: origin, Group: s.Group, After: s.Seq - 1, Seq: s.Seq})
 		}
 	}
 	return false
@@ -102,8 +108,9 @@ func (m *Member) queued(data []byte) bool {
 	return true
 }
 
-// missed says that publications of another server did not come.
-func (m *Member) missed(data []byte, origin pushwire.Origin, group uint32, seq uint64) {
+// missed says that publications of other servers did not come. data is the message
+// that does.
+func (m *Member) missed(data []byte, gaps []pushwire.Gap) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -114,7 +121,9 @@ func (m *Member) missed(data []byte, origin pushwire.Origin, group uint32, seq u
 		return
 	}
 	m.lost.any = true
-	m.lostAt(origin, group, seq)
+	for _, g := range gaps {
+		m.lostAt(g)
+	}
 }
 
 // takes reports whether there is room for a message. After a loss there is none
@@ -138,11 +147,19 @@ func (m *Member) drop(directs uint32) {
 	m.dropped++
 }
 
-func (m *Member) lostAt(origin pushwire.Origin, group uint32, seq uint64) {
+// lostAt notes a gap. It goes on where the one before it at the same place ended, as
+// nothing is queued between them.
+func (m *Member) lostAt(g pushwire.Gap) {
 	if m.lost.at == nil {
-		m.lost.at = make(map[place]uint64)
+		m.lost.at = make(map[place]span)
 	}
-	m.lost.at[place{origin, group}] = seq
+	at := place{g.Origin, g.Group}
+	all, begun := m.lost.at[at]
+	if !begun {
+		all.after = g.After
+	}
+	all.seq, all.open = g.Seq, g.Open
+	m.lost.at[at] = all
 }
 
 // tellLost queues what was lost, if anything was.
@@ -155,14 +172,14 @@ func (m *Member) tellLost() {
 // lostItem says what was lost, once.
 func (m *Member) lostItem() item {
 	msg := pushwire.Lost{Count: m.lost.count, Directs: m.lost.directs}
-	for at, seq := range m.lost.at {
-		if len(msg.Positions) == maxPositions {
+	for at, all := range m.lost.at {
+		if len(msg.Gaps) == pushwire.MaxGaps {
 			break // the others the client learns from what is published next
 		}
-		msg.Positions = append(msg.Positions, pushwire.Position{Origin: at.origin, Group: at.group, Seq: seq})
+		msg.Gaps = append(msg.Gaps, pushwire.Gap{Origin: at.origin, Group: at.group, After: all.after, Seq: all.seq, Open: all.open})
 	}
 	m.lost = loss{}
-	encoded, _ := pushwire.Append(nil, msg) // the positions fit
+	encoded, _ := pushwire.Append(nil, msg) // the gaps fit
 	return item{data: encoded}
 }
 

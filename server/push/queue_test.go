@@ -62,12 +62,12 @@ func TestSlowReader(t *testing.T) {
 					got = append(got, pushtest.Expect[pushwire.Publication](slow))
 				}
 				lost := pushtest.Expect[pushwire.Lost](slow)
-				if lost.Count != uint32(n-want+1) || lost.Directs != 1 || len(lost.Positions) != 1 {
+				if lost.Count != uint32(n-want+1) || lost.Directs != 1 || len(lost.Gaps) != 1 {
 					t.Fatalf("got %d of %d, was told %+v", len(got), n, lost)
 				}
 				publish(t, s, "after", 1)
 				after := pushtest.Expect[pushwire.Publication](slow)
-				if at := lost.Positions[0]; at.Seq+1 != after.Stamps[0].Seq || at.Origin != after.Origin || at.Group != 1 {
+				if at := lost.Gaps[0]; at.After != uint64(want) || at.Seq+1 != after.Stamps[0].Seq || at.Origin != after.Origin || at.Group != 1 {
 					t.Errorf("lost up to %+v, then came %+v", at, after)
 				}
 				slow.Bye()

@@ -2,7 +2,6 @@ package push
 
 import (
 	"bytes"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,12 +13,14 @@ const (
 	// of for longest are forgotten, and what they missed to say is not noticed.
 	maxOrigins = 256
 
+	// silentAfter is how long a server may say nothing until members are told that
+	// what it published last is not known; or four of this one's beacons, if
+	// that is longer.
+	silentAfter = 30 * time.Second
+
 	// forgetAfter is how long a server that is silent is remembered. It is longer
 	// than any fault that it comes back from.
 	forgetAfter = time.Hour
-
-	// maxStamps is how many groups a beacon tells of: what the length of a list can say.
-	maxStamps = (1<<16 - 1) / 12
 )
 
 // origins are the other servers.
@@ -30,27 +31,33 @@ type origins struct {
 
 // heard is what there is to know of another server.
 type heard struct {
-	last time.Time
-	born uint64 // when it began, by Hub.events; 0: before anybody looked
+	last   time.Time
+	ended  bool // it said that it ends: it comes no further
+	silent bool // it said nothing for so long that members were told
 }
 
-// hear notes a sign of life of another server, and gives when it began.
-func (h *Hub) hear(origin pushwire.Origin, starting bool) (born uint64) {
+// A progress is how far another server has come in a group.
+type progress struct {
+	seq   uint64
+	since bool // it was heard since somebody here is in the group
+}
+
+// hear notes a sign of life of another server, and whether it begins or ends.
+func (h *Hub) hear(origin pushwire.Origin, begins, ends bool) {
 	h.origins.mu.Lock()
 	defer h.origins.mu.Unlock()
 	o := h.origins.known[origin]
 	if o == nil {
 		o = new(heard)
-		if starting {
-			o.born = h.events.Add(1)
+		if begins {
+			h.hurryBeacon() // it is to know how far this one is
 		}
 		if len(h.origins.known) >= maxOrigins {
 			h.forgetOldest()
 		}
 		h.origins.known[origin] = o
 	}
-	o.last = time.Now()
-	return o.born
+	o.last, o.silent, o.ended = time.Now(), false, o.ended || ends
 }
 
 func (h *Hub) forgetOldest() {
@@ -88,6 +95,46 @@ func (h *Hub) forgetOrigins(now time.Time) {
 	}
 }
 
+// tellSilent tells members of the servers that said nothing for long, and not that
+// they end: what these published last to the group is not known.
+func (h *Hub) tellSilent(now time.Time) {
+	var silent []pushwire.Origin
+	h.origins.mu.Lock()
+	for origin, o := range h.origins.known {
+		if !o.ended && !o.silent && now.Sub(o.last) > max(silentAfter, 4*h.cfg.Limits.Beacon) {
+			o.silent = true
+			silent = append(silent, origin)
+		}
+	}
+	h.origins.mu.Unlock()
+	if len(silent) == 0 {
+		return
+	}
+	for _, g := range *h.groups.Load() {
+		g.mu.Lock()
+		var gaps []pushwire.Gap
+		for _, origin := range silent {
+			if at, known := g.remote[origin]; known {
+				gaps = append(gaps, pushwire.Gap{Origin: origin, Group: g.number, After: at.seq, Seq: at.seq, Open: true})
+			}
+		}
+		g.tellGaps(gaps)
+		g.mu.Unlock()
+	}
+}
+
+// tellGaps tells the members of a group, which is locked, what did not come here.
+func (g *group) tellGaps(gaps []pushwire.Gap) {
+	if len(gaps) == 0 || len(g.members) == 0 {
+		return
+	}
+	if encoded, err := pushwire.Append(nil, pushwire.Lost{Gaps: gaps}); err == nil {
+		for _, m := range g.members {
+			m.missed(encoded, gaps)
+		}
+	}
+}
+
 // A receiver takes what comes from other servers.
 type receiver struct{ hub *Hub }
 
@@ -99,7 +146,7 @@ func (r receiver) Published(msg []byte) {
 	if !ok || p.Origin == h.origin {
 		return
 	}
-	born := h.hear(p.Origin, false)
+	h.hear(p.Origin, false, false)
 	numbers := make([]uint32, len(p.Stamps))
 	seqs := make(map[uint32]uint64, len(p.Stamps))
 	for i, s := range p.Stamps {
@@ -114,7 +161,7 @@ func (r receiver) Published(msg []byte) {
 	defer unlock(groups)
 	passed := false
 	for _, g := range groups {
-		passed = h.arrived(g, p.Origin, born, seqs[g.number]-1, seqs[g.number]) || passed
+		passed = h.arrived(g, p.Origin, seqs[g.number]-1, seqs[g.number]) || passed
 	}
 	if !passed {
 		h.deliver(groups, encoded, p.Origin, p.Stamps)
@@ -123,33 +170,30 @@ func (r receiver) Published(msg []byte) {
 
 // arrived notes that an origin is at seq in a group, which is locked, and that
 // all up to before should have been here by now; if not, it says so to the
-// members. It reports whether the origin was as far already.
-func (h *Hub) arrived(g *group, origin pushwire.Origin, born, before, seq uint64) (passed bool) {
-	if len(g.members) == 0 {
-		return false
-	}
+// members. The first word of an origin since there are members is where the
+// counting begins: they are told, unless it is a publication, which says so itself.
+// It reports whether the origin was as far already, and the members have had it.
+func (h *Hub) arrived(g *group, origin pushwire.Origin, before, seq uint64) (passed bool) {
 	at, known := g.remote[origin]
 	if !known && len(g.remote) >= maxOrigins {
 		return false // until others are forgotten
 	}
-	if !known && born > g.wanted {
-		known = true // it began after somebody here listened
+	listening := len(g.members) > 0
+	if before < at.seq || at.since && seq == at.seq {
+		return listening
 	}
-	if known && seq <= at {
-		return true
-	}
-	if known && at < before {
-		lost := pushwire.Lost{Positions: []pushwire.Position{{Origin: origin, Group: g.number, Seq: before}}}
-		if encoded, err := pushwire.Append(nil, lost); err == nil {
-			for _, m := range g.members {
-				m.missed(encoded, origin, g.number, before)
-			}
+	if from := at.seq; listening {
+		if !at.since {
+			from = before
+		}
+		if from < before || !at.since && before == seq {
+			g.tellGaps([]pushwire.Gap{{Origin: origin, Group: g.number, After: from, Seq: before}})
 		}
 	}
 	if g.remote == nil {
-		g.remote = make(map[pushwire.Origin]uint64)
+		g.remote = make(map[pushwire.Origin]progress)
 	}
-	g.remote[origin] = seq
+	g.remote[origin] = progress{seq: seq, since: listening}
 	return false
 }
 
@@ -183,10 +227,10 @@ func (r receiver) Announced(msg []byte) {
 	if !ok || b.Origin == h.origin {
 		return
 	}
-	born := h.hear(b.Origin, len(b.Stamps) == 0)
+	h.hear(b.Origin, len(b.Stamps) == 0 && !b.Ends, b.Ends)
 	for _, s := range b.Stamps {
 		for _, g := range h.lockKnown([]uint32{s.Group}) {
-			h.arrived(g, b.Origin, born, s.Seq, s.Seq)
+			h.arrived(g, b.Origin, s.Seq, s.Seq)
 			g.mu.Unlock()
 		}
 	}
@@ -194,9 +238,11 @@ func (r receiver) Announced(msg []byte) {
 
 // Interrupted has the others told at once what they may have missed. What was
 // missed here, their numbers say.
-func (r receiver) Interrupted() {
+func (r receiver) Interrupted() { r.hub.hurryBeacon() }
+
+func (h *Hub) hurryBeacon() {
 	select {
-	case r.hub.hurry <- struct{}{}:
+	case h.hurry <- struct{}{}:
 	default:
 	}
 }
@@ -224,27 +270,34 @@ func (v *Service) beacons() {
 		case <-v.hub.hurry:
 		case <-tick.C:
 		}
-		v.hub.beacon()
-		v.hub.forgetOrigins(time.Now())
+		v.hub.beacon(false)
+		now := time.Now()
+		v.hub.tellSilent(now)
+		v.hub.forgetOrigins(now)
 	}
 }
 
-func (h *Hub) beacon() {
+// beacon tells the other servers how far this one has come, and whether it ends.
+func (h *Hub) beacon(ends bool) {
 	var stamps []pushwire.Stamp
 	for _, g := range *h.groups.Load() {
 		g.mu.Lock()
-		if g.seq > 0 {
+		if g.present || g.seq > 0 {
 			stamps = append(stamps, pushwire.Stamp{Group: g.number, Seq: g.seq})
 		}
 		g.mu.Unlock()
 	}
-	for chunk := range slices.Chunk(stamps, maxStamps) {
-		h.announceBeacon(chunk)
+	for len(stamps) > pushwire.MaxStamps {
+		h.announceBeacon(stamps[:pushwire.MaxStamps], false)
+		stamps = stamps[pushwire.MaxStamps:]
+	}
+	if len(stamps) > 0 || ends {
+		h.announceBeacon(stamps, ends)
 	}
 }
 
-func (h *Hub) announceBeacon(stamps []pushwire.Stamp) {
-	if encoded, err := pushwire.Append(nil, pushwire.Beacon{Origin: h.origin, Stamps: stamps}); err == nil {
+func (h *Hub) announceBeacon(stamps []pushwire.Stamp, ends bool) {
+	if encoded, err := pushwire.Append(nil, pushwire.Beacon{Origin: h.origin, Ends: ends, Stamps: stamps}); err == nil {
 		_ = h.bus.Announce(encoded) // the next one says it, too
 	}
 }

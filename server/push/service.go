@@ -59,7 +59,7 @@ func New(cfg Config) (*Service, error) {
 		if err := cfg.Bus.Join(receiver{v.hub}); err != nil {
 			return nil, fmt.Errorf("push: joining the other servers: %w", err)
 		}
-		v.hub.announceBeacon(nil) // says that it begins
+		v.hub.announceBeacon(nil, false) // says that it begins
 	}
 	if cfg.Setup != nil {
 		if err := cfg.Setup(v.hub); err != nil {
@@ -85,6 +85,7 @@ func (v *Service) Close() error {
 		close(v.stop)
 		v.tasks.Wait()
 		if v.cfg.Bus != nil {
+			v.hub.beacon(true)
 			err = v.cfg.Bus.Close()
 		}
 	})
