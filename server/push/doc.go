@@ -22,7 +22,7 @@
 //
 // Requests of a session are done in the order they came, so that what a client
 // publishes stays in its order. One that takes long (it waits, asks a hook, or
-// seeks a user on other servers) has a third goroutine meanwhile, and those that come
+// sends to a user who may be on other servers) has a third goroutine meanwhile, and those that come
 // after it wait there; pushes and pings go round it. Many may be under way, up to a limit;
 // beyond that nothing more is read.
 //

@@ -1,6 +1,8 @@
 package push_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -173,4 +175,28 @@ func TestStartAndStop(t *testing.T) {
 		}
 		c.Bye()
 	})
+}
+
+// A deaf bus does not know who is elsewhere.
+type deaf struct{ push.Bus }
+
+func (deaf) Send(context.Context, push.User, []byte) (int, error) {
+	return 0, errors.New("no answer")
+}
+
+// Where other servers cannot be reached, who is here gets it, and the sender is told both.
+func TestSendHereAlone(t *testing.T) {
+	var network pushtest.Network
+	s := newServer(t, push.Config{Bus: deaf{network.NewBus()}})
+	c := pushtest.Dial(t, s, "alice@R", pushwire.Hello{})
+	if r := c.Send("alice", "to myself"); r.Status != pushwire.Unreached || r.Receivers != 1 {
+		t.Errorf("%+v", r)
+	}
+	if d := pushtest.Expect[pushwire.Direct](c); string(d.Data) != "to myself" {
+		t.Errorf("%+v", d)
+	}
+	if r := c.Send("bob", "x"); r.Status != pushwire.Unreached || r.Receivers != 0 {
+		t.Errorf("%+v", r)
+	}
+	c.Bye()
 }

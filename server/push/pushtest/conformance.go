@@ -197,7 +197,8 @@ func testPublish(t *testing.T, j *three) {
 	}
 }
 
-// A user is found wherever it is; one that is nowhere is said to be absent.
+// A user is found wherever it is, and everywhere at once; one that is nowhere is said
+// to be absent.
 func testSend(t *testing.T, j *three) {
 	alice := Dial(t, j.a, "alice@R", pushwire.Hello{})
 	bob := Dial(t, j.b, "bob@R", pushwire.Hello{})
@@ -221,6 +222,21 @@ func testSend(t *testing.T, j *three) {
 	for _, to := range []string{"nobody@R", "nobody", "bob@", "BOB@R"} {
 		if r := alice.Send(to, "x"); r.Status != pushwire.Absent {
 			t.Errorf("%s: %+v", to, r)
+		}
+	}
+	aliceToo := Dial(t, j.c, "alice@R", pushwire.Hello{})
+	for n := 0; alice.Send("alice@R", "to both").Receivers < 2; n++ {
+		if n == 100 {
+			t.Fatal("a user on two servers is not found at both")
+		}
+		time.Sleep(20 * time.Millisecond) // a bus may take its time to know who is where
+	}
+	for name, c := range map[string]*Client{"where it was sent": alice, "elsewhere": aliceToo} {
+		c.Sync()
+		c.Rest()
+		alice.Send("alice", "last")
+		if d := Find[pushwire.Direct](c); d.From != "alice@R" || string(d.Data) != "last" {
+			t.Errorf("%s: %+v", name, d)
 		}
 	}
 	bob.Bye()
