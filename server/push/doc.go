@@ -17,14 +17,14 @@
 // something is queued: an idle session has none. What waits in its queue leaves
 // in one token, so a client that falls behind is served by fewer and larger
 // ones. A queue that is full takes nothing more; the client is told how many
-// messages it lost, and one that takes nothing at all for the write time is cut
-// off. Nobody waits for another's queue.
+// messages it lost, and one that does not take a token within the write time, however
+// slowly, is cut off. Nobody waits for another's queue.
 //
 // Requests of a session are done in the order they came, so that what a client
 // publishes stays in its order. One that takes long (it waits, asks a hook, or
-// sends to a user who may be on other servers) has a third goroutine meanwhile, and those that come
-// after it wait there; pushes and pings go round it. Many may be under way, up to a limit;
-// beyond that nothing more is read.
+// sends to a user who may be on other servers) has a third goroutine meanwhile, and
+// those that come after it wait there; pushes and pings go round it. Many may be under
+// way, up to a limit; beyond that nothing more is read.
 //
 // Numbers are given, and messages queued, under the locks of the groups concerned
 // alone: so every member sees the numbers of a group rise one by one, and what a
