@@ -28,6 +28,7 @@ type callbacks struct {
 	waiting int // goroutines that wait for results
 	left    Loss
 	ended   bool
+	stopped bool // run has returned
 }
 
 type callback struct {
@@ -49,6 +50,7 @@ func (q *callbacks) run() {
 		q.tellLeft(len(q.queue) == 0)
 		for len(q.queue) == 0 {
 			if q.ended {
+				q.stopped = true
 				return
 			}
 			q.filled.Wait()
@@ -90,11 +92,16 @@ func (q *callbacks) offer(size int, f func(), interrupted func() bool) bool {
 
 func (q *callbacks) over(events, size int) bool { return q.events >= events || q.size >= size }
 
-// put queues what the program is the cause of.
+// put queues what the program is the cause of. That is called even if all else
+// was called before.
 func (q *callbacks) put(f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.queue = append(q.queue, callback{call: f})
+	if q.stopped {
+		q.stopped = false
+		go q.run()
+	}
 	q.filled.Signal()
 }
 

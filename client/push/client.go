@@ -202,7 +202,8 @@ func (c *Client) Subscribed() []uint32 {
 	return slices.Sorted(maps.Keys(c.wanted))
 }
 
-// Done is closed when the client has ended, and the last callback has returned.
+// Done is closed when the client has ended, and the last callback of what was asked
+// for before has returned.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err says why the client ended, [ErrClosed] after Close; nil while it lasts.
@@ -232,12 +233,12 @@ func (c *Client) shut(why error) {
 	c.pending = nil
 	c.room.Broadcast()
 	c.mu.Unlock()
+	for _, r := range pending { // before Done is closed
+		r.finish(Result{}, why)
+	}
 	c.cancel()
 	if s != nil {
 		s.end(why, &pushwire.Bye{Code: pushwire.Finished})
-	}
-	for _, r := range pending {
-		r.finish(Result{}, why)
 	}
 }
 

@@ -12,8 +12,11 @@
 // A [Client] is a session that comes back: when the connection is lost it dials
 // again, with longer and longer pauses, gets a new ticket where that is needed,
 // subscribes again to what it was subscribed to, and tells by [Events.Lost] what
-// may have been missed in the meantime, for it knows how far every server had come
-// in every group (see [pushwire.Position]). A request whose result was under way is not
+// was missed in the meantime, for it knows how far every server had come
+// in every group (see [pushwire.Position]). Another server may know less of the others
+// than the last one did: what it hears later is then told later. Only where a server
+// crashed, or cannot be heard, what it published last is not known, and [Loss]
+// says so. A request whose result was under way is not
 // repeated: it fails with [ErrInterrupted], and nobody knows whether it was done.
 //
 // # Requests

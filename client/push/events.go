@@ -61,8 +61,8 @@ type Loss struct {
 	Directs uint64            // of these, sent to the user
 	Groups  map[uint32]uint64 // number of publications by group; may be nil
 
-	// Unknown says that there may be more: a server is gone, and what was
-	// published there last is not known, or one was not heard of before.
+	// Unknown says that there may be more: a server is gone or cannot be heard, and what
+	// was published there last is not known. If it comes back the rest is told.
 	Unknown bool
 }
 

@@ -19,7 +19,7 @@ func FuzzServer(f *testing.F) {
 	for _, msgs := range [][]pushwire.Message{
 		{published("here", 5, 1), published("here", 5, 1)},
 		{pushwire.Result{ID: 2, Positions: []pushwire.Position{at("here", 2, 4)}}, pushwire.Result{ID: 3, MIC: fakeMIC([]byte("data"))}},
-		{pushwire.Lost{Count: 2, Positions: []pushwire.Position{at("here", 1, 9)}}, published("here", 10, 1)},
+		{pushwire.Lost{Count: 2, Gaps: []pushwire.Gap{gap("here", 1, 4, 9)}}, published("here", 10, 1)},
 		{pushwire.Joined{Groups: []uint32{4}, Positions: []pushwire.Position{at("here", 4, 1)}}, pushwire.Removed{Groups: []uint32{1}}},
 		{pushwire.Presence{Who: "x", Groups: []uint32{1}}, pushwire.Ping{Number: 1}, pushwire.Pong{Number: 1}},
 		{pushwire.GroupsChanged{}, pushwire.Direct{From: "x"}, pushwire.Bye{Code: pushwire.Refused}},

@@ -16,19 +16,19 @@ import (
 // Whatever breaks the protocol ends the connection; the error and the last
 // word to the server say what it was.
 func TestHostile(t *testing.T) {
-	manyPositions := func(first uint64) pushwire.Lost {
+	manyGaps := func(first uint64) pushwire.Lost {
 		var m pushwire.Lost
-		for i := range uint64(3000) {
-			p := pushwire.Position{Group: 1, Seq: 1}
-			p.Origin[6], p.Origin[7] = byte((first+i)>>8), byte(first+i)
-			p.Origin[5] = byte((first + i) >> 16)
-			m.Positions = append(m.Positions, p)
+		for i := range uint64(2000) {
+			g := pushwire.Gap{Group: 1, Seq: 1}
+			g.Origin[6], g.Origin[7] = byte((first+i)>>8), byte(first+i)
+			g.Origin[5] = byte((first + i) >> 16)
+			m.Gaps = append(m.Gaps, g)
 		}
 		return m
 	}
 	var origins []pushwire.Message
-	for i := range uint64(30) {
-		origins = append(origins, manyPositions(3000*i))
+	for i := range uint64(40) {
+		origins = append(origins, manyGaps(2000*i))
 	}
 	var groups []pushwire.Message
 	for i := range uint32(300) {

@@ -10,8 +10,8 @@ import (
 )
 
 // againGroups is how many groups are subscribed to at once after a reconnection:
-// the positions of so many with fifty servers fit a message.
-const againGroups = 64
+// the positions of so many with ninety servers fit a message.
+const againGroups = 32
 
 // began makes a session the client's, subscribes to groups, and only then lets
 // what waits be sent. It gives the requests for the groups.

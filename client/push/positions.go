@@ -27,8 +27,16 @@ type course struct {
 
 // A mark is how far an origin has come in a group.
 type mark struct {
-	seq  uint64
-	gone bool // the last subscription did not list it, and nothing came since
+	seq uint64
+
+	// atLeast says that it may have been further when the client subscribed: the
+	// server could not know, and the next word of the origin says where the
+	// counting begins.
+	atLeast bool
+
+	// gone says that what it published last is not known, and that this was told: the
+	// server said so, or did not list it, and nothing came since.
+	gone bool
 }
 
 func (t *tracker) live(group uint32) bool {
@@ -53,12 +61,12 @@ func (t *tracker) publication(m *pushwire.Publication) (fresh bool, missing Loss
 			continue
 		}
 		fresh = true
-		// What an origin that is new here published before may have been before the
-		// subscription: the server knows, and has said so if it was not.
-		if known {
+		// What an origin that is new here published before was before the subscription,
+		// or the server has said so.
+		if known && !k.atLeast {
 			lost.add(m.Origin, stamp.Group, stamp.Seq-k.seq-1)
 		}
-		k.seq = stamp.Seq
+		k.seq, k.atLeast = stamp.Seq, false
 	}
 	return fresh, lost.loss(), nil
 }
@@ -67,23 +75,24 @@ func (t *tracker) publication(m *pushwire.Publication) (fresh bool, missing Loss
 func (t *tracker) lost(m *pushwire.Lost) (Loss, error) {
 	var lost tally
 	unknown := false
-	for _, p := range m.Positions {
-		c := t.groups[p.Group]
+	for _, gap := range m.Gaps {
+		c := t.groups[gap.Group]
 		if c == nil || !c.live {
 			continue // left meanwhile
 		}
-		k, known, err := t.mark(c, p.Origin)
-		switch {
-		case err != nil:
+		k, known, err := t.mark(c, gap.Origin)
+		if err != nil {
 			return Loss{}, err
-		case known && p.Seq > k.seq:
-			lost.add(p.Origin, p.Group, p.Seq-k.seq)
-		case !known:
-			// One at the least; where it began is not known.
-			lost.add(p.Origin, p.Group, 1)
-			unknown = m.Count <= m.Directs // else they are counted
 		}
-		k.seq = max(k.seq, p.Seq)
+		if !known || k.atLeast {
+			k.seq, k.atLeast = max(k.seq, gap.After), false
+		}
+		if gap.Seq > k.seq {
+			lost.add(gap.Origin, gap.Group, gap.Seq-k.seq)
+			k.seq = gap.Seq
+		}
+		k.gone = gap.Open
+		unknown = unknown || gap.Open
 	}
 	l := lost.loss()
 	l.Unknown = unknown
@@ -95,7 +104,8 @@ func (t *tracker) lost(m *pushwire.Lost) (Loss, error) {
 // subscribed begins with groups that the connection is subscribed to from the
 // positions on, and gives what was missed of those that an earlier connection
 // was subscribed to. The groups it is subscribed to already go on as they are:
-// their numbers tell all.
+// their numbers tell all. An origin that the earlier connection had nothing of began
+// since then: its server had told of the others.
 func (t *tracker) subscribed(groups []uint32, positions []pushwire.Position, joined bool) (Loss, error) {
 	fresh := make(map[uint32]*course)
 	known := make(map[uint32]bool) // from an earlier connection
@@ -120,6 +130,7 @@ func (t *tracker) subscribed(groups []uint32, positions []pushwire.Position, joi
 		fresh[g] = c
 	}
 	var lost tally
+	unknown := false
 	listed := make(map[*mark]bool)
 	for _, p := range positions {
 		c := fresh[p.Group]
@@ -131,20 +142,22 @@ func (t *tracker) subscribed(groups []uint32, positions []pushwire.Position, joi
 			return Loss{}, err
 		}
 		listed[k] = true
-		// One that is behind what was seen has yet to hear of it: it comes again.
-		if p.Seq > k.seq {
-			if known[p.Group] {
-				lost.add(p.Origin, p.Group, p.Seq-k.seq)
-			}
-			k.seq = p.Seq
+		switch {
+		case !known[p.Group]:
+			k.atLeast = p.AtLeast
+		case k.atLeast: // which of what is between was before the first subscription?
+			unknown = unknown || p.Seq > k.seq || p.AtLeast
+			k.atLeast = p.AtLeast
+		case p.Seq > k.seq:
+			lost.add(p.Origin, p.Group, p.Seq-k.seq)
 		}
+		k.seq = max(k.seq, p.Seq) // a server that is behind has yet to hear of it: it comes again
+	}
+	for g := range known {
+		unknown = t.forgetGone(fresh[g], listed) || unknown
 	}
 	l := lost.loss()
-	for g := range known {
-		if t.forgetGone(fresh[g], listed) {
-			l.Unknown = true
-		}
-	}
+	l.Unknown = unknown
 	return l, nil
 }
 

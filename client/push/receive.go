@@ -79,27 +79,6 @@ func (s *session) handle(m pushwire.Message) error {
 	}
 }
 
-func (s *session) handlePing(m pushwire.Ping) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pongs++; s.pongs > maxPongs {
-		return violation("%d pings without waiting for an answer", s.pongs)
-	}
-	s.control = append(s.control, pushwire.Pong(m))
-	s.wake()
-	return nil
-}
-
-func (s *session) handlePong(m pushwire.Pong) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m.Number <= s.ponged || m.Number > s.pinged {
-		return violation("Pong %d without such a ping", m.Number)
-	}
-	s.ponged = m.Number
-	return nil
-}
-
 // subscribed begins with groups, and tells what was missed.
 func (s *session) subscribed(groups []uint32, positions []pushwire.Position, joined bool) error {
 	loss, err := s.c.tracker.subscribed(groups, positions, joined)

@@ -73,6 +73,22 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
+func lost(count, directs uint32, gaps ...pushwire.Gap) pushwire.Lost {
+	return pushwire.Lost{Count: count, Directs: directs, Gaps: gaps}
+}
+
+func open(from string, group uint32, seq uint64) pushwire.Gap {
+	g := gap(from, group, seq, seq)
+	g.Open = true
+	return g
+}
+
+func atLeast(from string, group uint32, seq uint64) pushwire.Position {
+	p := at(from, group, seq)
+	p.AtLeast = true
+	return p
+}
+
 // Gaps and the server's word of losses are counted once.
 func TestLosses(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -85,22 +101,61 @@ func TestLosses(t *testing.T) {
 		"new origin":   {[]pushwire.Message{published("new", 7, 1), published("new", 9, 1)}, []string{"new-7", "lost 1 0 map[1:1] false", "new-9"}},
 		"seen":         {[]pushwire.Message{published("here", 4, 1), published("here", 3, 1), published("here", 5, 1), published("here", 5, 1)}, []string{"here-5"}},
 		"others'":      {[]pushwire.Message{published("here", 9, 3)}, nil},
-		"queue full":   {[]pushwire.Message{pushwire.Lost{Count: 3, Directs: 1, Positions: []pushwire.Position{at("here", 1, 6)}}, published("here", 7, 1)}, []string{"lost 3 1 map[1:2] false", "here-7"}},
-		"on the way":   {[]pushwire.Message{pushwire.Lost{Positions: []pushwire.Position{at("here", 1, 6), at("new", 1, 2)}}, published("here", 6, 1), published("new", 3, 1)}, []string{"lost 3 0 map[1:3] true", "new-3"}},
-		"new and full": {[]pushwire.Message{pushwire.Lost{Count: 2, Positions: []pushwire.Position{at("new", 1, 2)}}, published("new", 3, 1)}, []string{"lost 2 0 map[1:1] false", "new-3"}},
-		"only directs": {[]pushwire.Message{pushwire.Lost{Count: 2, Directs: 2}}, []string{"lost 2 2 map[] false"}},
-		"old position": {[]pushwire.Message{pushwire.Lost{Positions: []pushwire.Position{at("here", 1, 3), at("here", 9, 8)}}, published("here", 5, 1)}, []string{"here-5"}},
+		"queue full":   {[]pushwire.Message{lost(3, 1, gap("here", 1, 4, 6)), published("here", 7, 1)}, []string{"lost 3 1 map[1:2] false", "here-7"}},
+		"on the way":   {[]pushwire.Message{lost(0, 0, gap("here", 1, 4, 6), gap("new", 1, 1, 2)), published("here", 6, 1), published("new", 3, 1)}, []string{"lost 3 0 map[1:3] false", "new-3"}},
+		"new and full": {[]pushwire.Message{lost(2, 0, gap("new", 1, 0, 2)), published("new", 3, 1)}, []string{"lost 2 0 map[1:2] false", "new-3"}},
+		"only directs": {[]pushwire.Message{lost(2, 2)}, []string{"lost 2 2 map[] false"}},
+		"old gap":      {[]pushwire.Message{lost(0, 0, gap("here", 1, 2, 3), gap("here", 9, 0, 8)), published("here", 5, 1)}, []string{"here-5"}},
+		"gap of none":  {[]pushwire.Message{lost(0, 0, gap("new", 1, 7, 7)), published("new", 9, 1)}, []string{"lost 1 0 map[1:1] false", "new-9"}},
+		"known before": {[]pushwire.Message{lost(0, 0, gap("here", 1, 7, 7)), published("here", 8, 1)}, []string{"lost 3 0 map[1:3] false", "here-8"}},
+		"at least":     {[]pushwire.Message{published("stale", 7, 1), published("stale", 9, 1)}, []string{"stale-7", "lost 1 0 map[1:1] false", "stale-9"}},
+		"at most":      {[]pushwire.Message{lost(0, 0, gap("stale", 1, 6, 8)), published("stale", 9, 1)}, []string{"lost 2 0 map[1:2] false", "stale-9"}},
+		"silent":       {[]pushwire.Message{lost(0, 0, open("here", 1, 4)), published("here", 7, 1)}, []string{"lost 0 0 map[] true", "lost 2 0 map[1:2] false", "here-7"}},
 		"again":        {[]pushwire.Message{pushwire.Joined{Groups: []uint32{1}, Positions: []pushwire.Position{at("here", 1, 8)}}, published("here", 5, 1)}, []string{"joined [1]", "here-5"}},
-		"absurd":       {[]pushwire.Message{pushwire.Lost{Count: 1, Positions: []pushwire.Position{at("here", 1, 1<<64-1), at("new", 1, 1<<64-1)}}}, []string{"lost 18446744073709551612 0 map[1:18446744073709551612] false"}},
+		"absurd":       {[]pushwire.Message{lost(1, 0, gap("here", 1, 4, 1<<64-1), gap("new", 1, 0, 1<<64-1))}, []string{"lost 18446744073709551615 0 map[1:18446744073709551615] false"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l, d := listen(), newDiary()
 				cfg := l.config()
 				cfg.Groups, cfg.Events = []uint32{1, 2}, d.events()
-				c, p := dial(t, l, cfg, at("here", 1, 4))
+				c, p := dial(t, l, cfg, at("here", 1, 4), atLeast("stale", 1, 3))
 				p.say(tt.said...)
 				d.expect(t, append([]string{"connected"}, tt.told...)...)
+				end(t, c, p)
+				d.empty(t)
+			})
+		})
+	}
+}
+
+// What another server says is counted from what this one said.
+func TestAnotherServer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before, after []pushwire.Position
+		said          pushwire.Message
+		told          []string
+	}{
+		"nothing missed":        {[]pushwire.Position{at("x", 1, 4)}, []pushwire.Position{at("x", 1, 4)}, published("x", 5, 1), []string{"x-5"}},
+		"missed":                {[]pushwire.Position{at("x", 1, 4)}, []pushwire.Position{at("x", 1, 6)}, published("x", 7, 1), []string{"lost 2 0 map[1:2] false", "x-7"}},
+		"heard at once":         {[]pushwire.Position{at("x", 1, 4)}, []pushwire.Position{atLeast("x", 1, 5)}, published("x", 9, 1), []string{"lost 1 0 map[1:1] false", "lost 3 0 map[1:3] false", "x-9"}},
+		"heard later":           {[]pushwire.Position{at("x", 1, 4)}, []pushwire.Position{atLeast("x", 1, 4)}, lost(0, 0, gap("x", 1, 6, 6)), []string{"lost 2 0 map[1:2] false"}},
+		"began since":           {nil, []pushwire.Position{at("x", 1, 2)}, published("x", 3, 1), []string{"lost 2 0 map[1:2] false", "x-3"}},
+		"never heard":           {[]pushwire.Position{atLeast("x", 1, 4)}, []pushwire.Position{at("x", 1, 6)}, published("x", 7, 1), []string{"lost 0 0 map[] true", "x-7"}},
+		"never heard, the same": {[]pushwire.Position{atLeast("x", 1, 4)}, []pushwire.Position{at("x", 1, 4)}, published("x", 6, 1), []string{"lost 1 0 map[1:1] false", "x-6"}},
+		"gone":                  {[]pushwire.Position{at("x", 1, 4)}, nil, published("x", 6, 1), []string{"lost 0 0 map[] true", "lost 1 0 map[1:1] false", "x-6"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, d := listen(), newDiary()
+				cfg := l.config()
+				cfg.Groups, cfg.Events = []uint32{1}, d.events()
+				c, p := dial(t, l, cfg, tt.before...)
+				p.hangUp()
+				p = l.welcome(t)
+				p.done(pushwire.Result{Positions: tt.after})
+				p.say(tt.said)
+				d.expect(t, append([]string{"connected", "disconnected", "connected"}, tt.told...)...)
 				end(t, c, p)
 				d.empty(t)
 			})

@@ -168,6 +168,34 @@ func TestThen(t *testing.T) {
 	})
 }
 
+// Callbacks of requests that were not sent when the client ended, or were made
+// afterwards, are called all the same.
+func TestThenAtEnd(t *testing.T) {
+	for range 20 { // the client's goroutines end beside Close
+		synctest.Test(t, func(t *testing.T) {
+			l := listen()
+			c, p := dial(t, l, l.config())
+			l.setDown("server:1")
+			p.hangUp()
+			synctest.Wait()
+			called := make(chan error, 2)
+			then := func(_ push.Result, err error) { called <- err }
+			c.Sign(nil).Then(then)
+			check(t, c.Close())
+			<-c.Done()
+			if len(called) != 1 {
+				t.Fatal("the callback of a request that waited was not called before the end")
+			}
+			c.Sign(nil).Then(then)
+			for range 2 {
+				if err := <-called; !errors.Is(err, push.ErrClosed) {
+					t.Errorf("called with %v", err)
+				}
+			}
+		})
+	}
+}
+
 // The end of Wait's context ends the waiting alone.
 func TestWaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -200,6 +200,10 @@ func at(from string, group uint32, seq uint64) pushwire.Position {
 	return pushwire.Position{Origin: origin(from), Group: group, Seq: seq}
 }
 
+func gap(from string, group uint32, after, seq uint64) pushwire.Gap {
+	return pushwire.Gap{Origin: origin(from), Group: group, After: after, Seq: seq}
+}
+
 // A diary is what a client was told, a line for each event.
 type diary chan string
 

@@ -46,10 +46,6 @@ const (
 	// Larger ones were slower: the other side cannot begin before all is there. A
 	// longer message has a token of its own.
 	maxGathered = 32 << 10
-
-	// maxPongs is how many answers to pings may wait to be written: a server
-	// that asks has no reason to ask again before it has one.
-	maxPongs = 16
 )
 
 // connect connects to a server, up to its welcome.
@@ -275,53 +271,4 @@ func (s *session) gather() (msgs [][]byte, err error) {
 		r.finish(Result{}, tooLong(r.data, limit))
 	}
 	return msgs, nil
-}
-
-// beat asks the server for a sign of life when it was silent for long, and lets
-// it have one.
-func (s *session) beat() {
-	var asked time.Time // when it was asked for a sign that has not come
-	timer := time.NewTimer(min(s.heard, s.said))
-	defer timer.Stop()
-	for {
-		select {
-		case <-s.over:
-			return
-		case <-timer.C:
-		}
-		now := time.Now()
-		heard := s.link.LastReceived()
-		if s.stalled.Load() {
-			heard = now // it is not listened to
-		}
-		if !heard.Before(asked) {
-			asked = time.Time{}
-		}
-		said := s.began.Add(time.Duration(s.lastSaid.Load()))
-		switch {
-		case !asked.IsZero() && now.Sub(asked) >= s.heard:
-			s.end(errSilent, nil)
-			return
-		case asked.IsZero() && now.Sub(heard) >= s.heard:
-			asked = now
-			s.ping()
-			said = now
-		case now.Sub(said) >= s.said:
-			s.ping()
-			said = now
-		}
-		next := heard.Add(s.heard)
-		if !asked.IsZero() {
-			next = asked.Add(s.heard)
-		}
-		timer.Reset(min(next.Sub(now), said.Add(s.said).Sub(now)))
-	}
-}
-
-func (s *session) ping() {
-	s.mu.Lock()
-	s.pinged++
-	s.control = append(s.control, pushwire.Ping{Number: s.pinged})
-	s.mu.Unlock()
-	s.wake()
 }

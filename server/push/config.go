@@ -58,9 +58,9 @@ type Limits struct {
 	Requests   int           // of one client under way: beyond these nothing more is read of it
 	Rate       int           // requests a second of one principal, all its connections together
 	Burst      int           // requests that it can have ahead of the rate; twice the rate if zero
-	WriteTime  time.Duration // for one write to one client
+	WriteTime  time.Duration // for one token to one client: 64 KiB, or one longer message
 	Memory     int64         // for what is being read of all clients, in octets
-	Beacon     time.Duration // between two words to the other servers of how far this one has come
+	Beacon     time.Duration // between two words to the other servers of how far this one has come; well below half a minute, after which they miss it
 }
 
 // Defaults of [Limits].

@@ -25,10 +25,9 @@ type group struct {
 	present  bool
 	seq      uint64 // of the last publication here
 	members  []*Member
-	index    map[*Member]int            // in members
-	watchers int                        // members who want to know of others
-	remote   map[pushwire.Origin]uint64 // how far others have come, while there are members
-	wanted   uint64                     // when the first of the members came, by Hub.events
+	index    map[*Member]int              // in members
+	watchers int                          // members who want to know of others
+	remote   map[pushwire.Origin]progress // how far others have come, of maxOrigins
 }
 
 func (g *group) add(m *Member) {
@@ -159,6 +158,9 @@ func (h *Hub) SetGroups(groups []Group) error {
 		h.dissolve(g)
 	}
 	h.epoch.Add(1)
+	if h.bus != nil {
+		h.beacon(false) // where the counting begins in new groups
+	}
 	for _, m := range h.everybody() {
 		m.groupsChanged()
 	}

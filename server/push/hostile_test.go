@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/countersign-go/countersign/gss"
 	"github.com/countersign-go/countersign/server"
 	"github.com/countersign-go/countersign/server/push"
 	"github.com/countersign-go/countersign/server/push/pushtest"
@@ -81,6 +82,20 @@ func TestFrames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = ours.Close()
+	}
+}
+
+// A context with sequencing, in which no signature would verify, is refused by name.
+func TestSequencing(t *testing.T) {
+	arrived := false
+	s := newServer(t, push.Config{
+		Acceptor: pushtest.Acceptor{Flags: pushtest.Flags | gss.Sequencing},
+		Hooks:    push.Hooks{Arrive: func(context.Context, *push.Member) error { arrived = true; return nil }},
+	})
+	c := pushtest.Connect(t, s, "alice@R")
+	c.Write(pushwire.Hello{Version: 1})
+	if bye, err := c.Expelled(); bye.Code != pushwire.Violation || !strings.Contains(bye.Why, "GSS_C_SEQUENCE_FLAG") || err == nil || arrived {
+		t.Errorf("told %+v, ended with %v, arrived %v", bye, err, arrived)
 	}
 }
 
@@ -212,15 +227,21 @@ func TestIdleSessions(t *testing.T) {
 		s := newServer(t, push.Config{})
 		const n = 100
 		clients := make([]*pushtest.Client, n)
-		before := runtime.NumGoroutine()
 		for i := range clients {
 			clients[i] = pushtest.Dial(t, s, "alice@R", pushwire.Hello{})
 			clients[i].Subscribe(1)
 		}
 		publish(t, s, "x", 1)
 		synctest.Wait()
-		if now := runtime.NumGoroutine(); now-before > 2*n+n/10 { // the client has one, too; tests before may have left timers
-			t.Errorf("%d sessions have %d goroutines, with their clients", n, now-before)
+		all := make([]byte, 16<<20)
+		stacks := string(all[:runtime.Stack(all, true)])
+		for does, want := range map[string]int{"read": n, "write": 0, "work": 0} {
+			if got := strings.Count(stacks, "push.(*Member)."+does+"("); got != want {
+				t.Errorf("%d sessions have %d goroutines that %s", n, got, does)
+			}
+		}
+		if got := strings.Count(stacks, ".(*Server).ServeConn("); got != n {
+			t.Errorf("%d sessions have %d goroutines that serve", n, got)
 		}
 		for _, c := range clients {
 			c.Bye()

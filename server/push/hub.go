@@ -26,7 +26,6 @@ type Hub struct {
 	setting sync.Mutex // SetGroups
 	groups  atomic.Pointer[map[uint32]*group]
 	epoch   atomic.Uint64 // of groups and policy: whoever decided by an older one decides again
-	events  atomic.Uint64 // counts what later is asked for the order of
 	hurry   chan struct{} // asks for a beacon now
 
 	origins origins
@@ -147,10 +146,10 @@ func (h *Hub) deliver(groups []*group, encoded []byte, origin pushwire.Origin, s
 	return receivers
 }
 
-// Send sends data to a user, a principal or a local name, as the server: From is
-// empty. It gives the number of sessions that it was queued for, as far as is
-// known: sessions here, or if there are none, those of one other server. The error
-// is an [*Error].
+// Send sends data to all sessions of a user, a principal or a local name, as the
+// server: From is empty. It gives the number of sessions that it was queued for, as far
+// as is known: those here, and those of the other server that answered first. The
+// error is an [*Error]; with [pushwire.Unreached] who is here got it.
 func (h *Hub) Send(ctx context.Context, to string, data []byte) (receivers int, err error) {
 	return h.send(ctx, "", to, data)
 }
@@ -164,28 +163,31 @@ func (h *Hub) send(ctx context.Context, from, to string, data []byte) (receivers
 	}
 	who := userOf(to)
 	direct := pushwire.Direct{Time: time.Now(), From: from, Data: data}
-	if here := h.users.sessions(who); len(here) > 0 {
-		return sendTo(here, direct)
+	here := h.users.sessions(who)
+	if receivers, err = sendTo(here, direct); err != nil {
+		return 0, err
 	}
-	if h.bus == nil {
+	elsewhere, err := h.forward(ctx, who, direct)
+	switch {
+	case errors.Is(err, ErrNobody) && len(here) == 0:
 		return 0, &Error{Status: pushwire.Absent}
+	case err != nil && !errors.Is(err, ErrNobody):
+		return receivers, &Error{Status: pushwire.Unreached}
+	}
+	return receivers + elsewhere, nil
+}
+
+// forward sends a message to a user's sessions on other servers.
+func (h *Hub) forward(ctx context.Context, who User, direct pushwire.Direct) (receivers int, err error) {
+	if h.bus == nil {
+		return 0, ErrNobody
 	}
 	encoded, err := pushwire.Append(nil, pushwire.Forward{Local: who.Local, To: who.Name, Direct: direct})
 	if err != nil {
 		return 0, err
 	}
-	receivers, err = h.bus.Send(ctx, who, encoded)
-	switch {
-	case errors.Is(err, ErrNobody):
-		return 0, &Error{Status: pushwire.Absent}
-	case err != nil:
-		return 0, &Error{Status: pushwire.Unreached}
-	}
-	return receivers, nil
+	return h.bus.Send(ctx, who, encoded)
 }
-
-// here reports whether a message to the user stays on this server.
-func (h *Hub) here(to string) bool { return h.bus == nil || len(h.users.sessions(userOf(to))) > 0 }
 
 func sendTo(members []*Member, direct pushwire.Direct) (receivers int, err error) {
 	encoded, err := pushwire.Append(nil, direct)
@@ -218,20 +220,26 @@ func userOf(name string) User {
 func (h *Hub) Recheck() {
 	h.epoch.Add(1)
 	for _, m := range h.everybody() {
-		var lost []uint32
-		for _, g := range m.Groups() {
-			if !h.allowed(m.principal, g, pushwire.Read) {
-				lost = append(lost, g)
-			}
-		}
-		if len(lost) > 0 {
-			h.leave(m, h.lockKnown(lost), false, func(left []uint32) pushwire.Message {
-				if len(left) == 0 {
-					return nil // it had left already
-				}
-				return pushwire.Removed{Groups: left}
-			})
-		}
-		m.groupsChanged()
+		h.recheck(m)
 	}
+}
+
+// recheck has a member leave the groups that it may not read any more, and be told
+// what the groups are for it now.
+func (h *Hub) recheck(m *Member) {
+	var lost []uint32
+	for _, g := range m.Groups() {
+		if !h.allowed(m.principal, g, pushwire.Read) {
+			lost = append(lost, g)
+		}
+	}
+	if len(lost) > 0 {
+		h.leave(m, h.lockKnown(lost), false, func(left []uint32) pushwire.Message {
+			if len(left) == 0 {
+				return nil // it had left already
+			}
+			return pushwire.Removed{Groups: left}
+		})
+	}
+	m.groupsChanged()
 }

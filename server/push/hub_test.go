@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,30 @@ func TestPolicy(t *testing.T) {
 	}
 	if n := publish(t, s, "x", 1); n != 0 {
 		t.Errorf("%d still get what they may not read", n)
+	}
+	c.Bye()
+}
+
+// The policy holds for one who arrives while it changes, too.
+func TestRecheckOnArrival(t *testing.T) {
+	var forbidden atomic.Bool
+	var s *pushtest.Server
+	s = newServer(t, push.Config{
+		Allowed: func(_ string, group uint32, _ pushwire.Right) bool { return group != 1 || !forbidden.Load() },
+		Hooks: push.Hooks{Arrive: func(_ context.Context, m *push.Member) error {
+			err := m.Subscribe(1, 2)
+			forbidden.Store(true)
+			s.Hub().Recheck()
+			return err
+		}},
+	})
+	c := pushtest.Dial(t, s, "alice@R", pushwire.Hello{})
+	pushtest.Expect[pushwire.Joined](c)
+	if r := pushtest.Expect[pushwire.Removed](c); !slices.Equal(r.Groups, []uint32{1}) {
+		t.Errorf("%+v", r)
+	}
+	if n := publish(t, s, "secret", 1); n != 0 {
+		t.Errorf("%d get what they may not read", n)
 	}
 	c.Bye()
 }

@@ -1,16 +1,11 @@
 package push
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 
 	"github.com/countersign-go/countersign/token/pushwire"
 )
-
-// maxPositions is the highest number of positions in one message: what the length
-// of a list can say. Of more, the client learns when something is published.
-const maxPositions = (1<<16 - 1) / 20
 
 // subscribe has a member be in groups, of numbers in order, and queues the answer
 // in the same moment: what is published afterwards follows it, and nothing
@@ -79,18 +74,23 @@ func (m *Member) enter(groups []*group, limit int, answer item) (fresh []*group,
 }
 
 // positions tells how far every server has come in groups, which are locked;
-// this one first.
+// this one first. A server that fell silent is not among them: what it published
+// last is not known. Of more than a message can tell of, the client has to take it so.
 func (h *Hub) positions(groups []*group) []pushwire.Position {
 	var positions []pushwire.Position
 	for _, g := range groups {
 		positions = append(positions, pushwire.Position{Origin: h.origin, Group: g.number, Seq: g.seq})
 	}
+	h.origins.mu.Lock()
+	defer h.origins.mu.Unlock()
 	for _, g := range groups {
-		for origin, seq := range g.remote {
-			positions = append(positions, pushwire.Position{Origin: origin, Group: g.number, Seq: seq})
+		for origin, at := range g.remote {
+			if o := h.origins.known[origin]; o != nil && !o.silent {
+				positions = append(positions, pushwire.Position{Origin: origin, Group: g.number, Seq: at.seq, AtLeast: !at.since && !o.ended})
+			}
 		}
 	}
-	return positions[:min(len(positions), maxPositions)]
+	return positions[:min(len(positions), pushwire.MaxPositions)]
 }
 
 // leave has a member be in groups no longer. They are locked, and are unlocked.
@@ -134,64 +134,12 @@ func (m *Member) forget(number uint32) (was bool) {
 }
 
 // interest tells other servers that a group, which is locked, has members now, or
-// none any more. How far the others come meanwhile is not known.
+// none any more. How far the others come meanwhile, their beacons say.
 func (h *Hub) interest(g *group, wanted bool) {
-	g.remote = nil
-	g.wanted = h.events.Add(1)
+	for origin, at := range g.remote {
+		g.remote[origin] = progress{seq: at.seq}
+	}
 	if h.bus != nil {
 		_ = h.bus.WantGroup(g.number, wanted) // what does not come from there is noticed by its numbers
-	}
-}
-
-// present tells those in groups, which are locked, that a member came or went.
-func (h *Hub) present(m *Member, entered bool, groups []*group) {
-	if len(groups) == 0 {
-		return
-	}
-	h.tellPresence(m, groups, pushwire.Presence{Entered: entered, Who: m.principal})
-	if h.bus == nil {
-		return
-	}
-	numbers := make([]uint32, len(groups))
-	for i, g := range groups {
-		numbers[i] = g.number
-	}
-	for chunk := range slices.Chunk(numbers, pushwire.MaxGroups) {
-		if encoded, err := pushwire.Append(nil, pushwire.Presence{Entered: entered, Who: m.principal, Groups: chunk}); err == nil {
-			_ = h.bus.Announce(encoded) // presence is no promise
-		}
-	}
-}
-
-// tellPresence queues a presence for all who want to know, each with those of
-// the groups that it is in, but for who it is.
-func (h *Hub) tellPresence(who *Member, groups []*group, p pushwire.Presence) {
-	told := make(map[*Member][]uint32)
-	for _, g := range groups {
-		if g.watchers == 0 {
-			continue
-		}
-		for _, m := range g.members {
-			if m.presence && m != who {
-				told[m] = append(told[m], g.number)
-			}
-		}
-	}
-	encodings := make(map[string][]byte) // by groups: as a rule there is one
-	for m, numbers := range told {
-		var key []byte
-		for _, n := range numbers {
-			key = binary.BigEndian.AppendUint32(key, n)
-		}
-		encoded := encodings[string(key)]
-		if encoded == nil {
-			p.Groups = numbers[:min(len(numbers), pushwire.MaxGroups)]
-			var err error
-			if encoded, err = pushwire.Append(nil, p); err != nil {
-				return
-			}
-			encodings[string(key)] = encoded
-		}
-		m.push(encoded, pushwire.Origin{}, nil)
 	}
 }

@@ -47,7 +47,13 @@ type loss struct {
 	any     bool
 	count   uint32
 	directs uint32
-	at      map[place]uint64
+	at      map[place]span
+}
+
+// A span is the publications of a place that a client lost: those after one number.
+type span struct {
+	after, seq uint64
+	open       bool
 }
 
 type place struct {
@@ -55,22 +61,17 @@ type place struct {
 	group  uint32
 }
 
-// push queues a publication or a presence, and reports whether there was room.
+// push queues a publication, and reports whether there was room.
 func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Stamp) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return false
+	if m.closed || m.queued(data) {
+		return !m.closed
 	}
-	if m.takes(len(data)) {
-		m.pushed++
-		m.add(item{data: data, push: true})
-		return true
-	}
-	m.drop(1, 0)
+	m.drop(0)
 	for _, s := range stamps {
 		if _, in := slices.BinarySearch(m.groups, s.Group); in {
-			m.lostAt(origin, s.Group, s.Seq)
+			m.lostAt(pushwire.Gap{Origin: origin, Group: s.Group, After: s.Seq - 1, Seq: s.Seq})
 		}
 	}
 	return false
@@ -80,20 +81,36 @@ func (m *Member) push(data []byte, origin pushwire.Origin, stamps []pushwire.Sta
 func (m *Member) direct(data []byte) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return false
+	if m.closed || m.queued(data) {
+		return !m.closed
 	}
-	if m.takes(len(data)) {
-		m.pushed++
-		m.add(item{data: data, push: true})
-		return true
-	}
-	m.drop(1, 1)
+	m.drop(1)
 	return false
 }
 
-// missed says that publications of another server did not come.
-func (m *Member) missed(data []byte, origin pushwire.Origin, group uint32, seq uint64) {
+// inform queues a presence. Where there is no room nothing is said of it: it is no
+// message, and no promise.
+func (m *Member) inform(data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.queued(data)
+	}
+}
+
+// queued queues what counts for the limits, and reports whether there was room.
+func (m *Member) queued(data []byte) bool {
+	if !m.takes(len(data)) {
+		return false
+	}
+	m.pushed++
+	m.add(item{data: data, push: true})
+	return true
+}
+
+// missed says that publications of other servers did not come. data is the message
+// that does.
+func (m *Member) missed(data []byte, gaps []pushwire.Gap) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -104,7 +121,9 @@ func (m *Member) missed(data []byte, origin pushwire.Origin, group uint32, seq u
 		return
 	}
 	m.lost.any = true
-	m.lostAt(origin, group, seq)
+	for _, g := range gaps {
+		m.lostAt(g)
+	}
 }
 
 // takes reports whether there is room for a message. After a loss there is none
@@ -120,18 +139,27 @@ func (m *Member) takes(size int) bool {
 	return m.pushes < limits.Queue && (m.pushes == 0 || m.octets+size <= limits.QueueBytes)
 }
 
-func (m *Member) drop(count, directs uint32) {
+// drop counts a message that was not queued. directs is 1 if it was to the user alone.
+func (m *Member) drop(directs uint32) {
 	m.lost.any = true
-	m.lost.count += count
+	m.lost.count++
 	m.lost.directs += directs
-	m.dropped += uint64(count)
+	m.dropped++
 }
 
-func (m *Member) lostAt(origin pushwire.Origin, group uint32, seq uint64) {
+// lostAt notes a gap. It goes on where the one before it at the same place ended, as
+// nothing is queued between them.
+func (m *Member) lostAt(g pushwire.Gap) {
 	if m.lost.at == nil {
-		m.lost.at = make(map[place]uint64)
+		m.lost.at = make(map[place]span)
 	}
-	m.lost.at[place{origin, group}] = seq
+	at := place{g.Origin, g.Group}
+	all, begun := m.lost.at[at]
+	if !begun {
+		all.after = g.After
+	}
+	all.seq, all.open = g.Seq, g.Open
+	m.lost.at[at] = all
 }
 
 // tellLost queues what was lost, if anything was.
@@ -144,14 +172,14 @@ func (m *Member) tellLost() {
 // lostItem says what was lost, once.
 func (m *Member) lostItem() item {
 	msg := pushwire.Lost{Count: m.lost.count, Directs: m.lost.directs}
-	for at, seq := range m.lost.at {
-		if len(msg.Positions) == maxPositions {
+	for at, all := range m.lost.at {
+		if len(msg.Gaps) == pushwire.MaxGaps {
 			break // the others the client learns from what is published next
 		}
-		msg.Positions = append(msg.Positions, pushwire.Position{Origin: at.origin, Group: at.group, Seq: seq})
+		msg.Gaps = append(msg.Gaps, pushwire.Gap{Origin: at.origin, Group: at.group, After: all.after, Seq: all.seq, Open: all.open})
 	}
 	m.lost = loss{}
-	encoded, _ := pushwire.Append(nil, msg) // the positions fit
+	encoded, _ := pushwire.Append(nil, msg) // the gaps fit
 	return item{data: encoded}
 }
 

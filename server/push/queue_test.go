@@ -62,12 +62,12 @@ func TestSlowReader(t *testing.T) {
 					got = append(got, pushtest.Expect[pushwire.Publication](slow))
 				}
 				lost := pushtest.Expect[pushwire.Lost](slow)
-				if lost.Count != uint32(n-want+1) || lost.Directs != 1 || len(lost.Positions) != 1 {
+				if lost.Count != uint32(n-want+1) || lost.Directs != 1 || len(lost.Gaps) != 1 {
 					t.Fatalf("got %d of %d, was told %+v", len(got), n, lost)
 				}
 				publish(t, s, "after", 1)
 				after := pushtest.Expect[pushwire.Publication](slow)
-				if at := lost.Positions[0]; at.Seq+1 != after.Stamps[0].Seq || at.Origin != after.Origin || at.Group != 1 {
+				if at := lost.Gaps[0]; at.After != uint64(want) || at.Seq+1 != after.Stamps[0].Seq || at.Origin != after.Origin || at.Group != 1 {
 					t.Errorf("lost up to %+v, then came %+v", at, after)
 				}
 				slow.Bye()
@@ -77,7 +77,46 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// Who takes nothing at all for the write time is cut off.
+// Presence that finds no room is not counted: it is no message.
+func TestPresenceWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{Limits: push.Limits{Queue: 4}})
+		slow := pushtest.Dial(t, s, "slow@R", pushwire.Hello{Presence: true})
+		bob := pushtest.Dial(t, s, "bob@R", pushwire.Hello{})
+		slow.Subscribe(1)
+		synctest.Wait()
+		slow.Hold()
+		for range 10 {
+			bob.Subscribe(1)
+			synctest.Wait()
+			bob.Leave(1)
+		}
+		dropped := publish(t, s, "no room", 1) == 0
+		slow.Resume()
+		synctest.Wait()
+		told, losses := 0, 0
+		for _, m := range slow.Rest() {
+			switch m := m.(type) {
+			case pushwire.Presence:
+				told++
+			case pushwire.Lost:
+				losses++
+				if m.Count != 1 || m.Directs != 0 {
+					t.Errorf("%+v where one publication was lost", m)
+				}
+			default:
+				t.Errorf("got %#v", m)
+			}
+		}
+		if told >= 20 || !dropped || losses != 1 {
+			t.Errorf("%d of 20 were told, dropped %v, %d losses", told, dropped, losses)
+		}
+		slow.Bye()
+		bob.Bye()
+	})
+}
+
+// Who does not take a token within the write time is cut off.
 func TestTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, push.Config{})
@@ -88,7 +127,7 @@ func TestTooSlow(t *testing.T) {
 		start := time.Now()
 		publish(t, s, strings.Repeat("x", 10_000), 1)
 		err := <-c.Ended
-		if passed := time.Since(start); err == nil || !strings.Contains(err.Error(), "took nothing for 10s") || passed != push.DefaultWriteTime {
+		if passed := time.Since(start); err == nil || !strings.Contains(err.Error(), "did not take a token within 10s") || passed != push.DefaultWriteTime {
 			t.Errorf("after %s: %v", passed, err)
 		}
 		if n := publish(t, s, "x", 1); n != 0 {

@@ -137,7 +137,7 @@ func (m *Member) takesLong(msg pushwire.Message) bool {
 	case pushwire.WaitRequest:
 		return msg.For > 0
 	case pushwire.SendRequest:
-		return hooks.Send != nil || !m.hub.here(msg.To)
+		return hooks.Send != nil || m.hub.bus != nil
 	case pushwire.PublishRequest:
 		return hooks.Publish != nil
 	case pushwire.SubscribeRequest:

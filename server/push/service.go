@@ -16,8 +16,12 @@ import (
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
-// needed is what a context must have.
+// needed is what a context must have; Sequencing is what it must not.
 const needed = gss.Mutual | gss.ReplayDetection | gss.Confidentiality | gss.Integrity
+
+// errSequencing refuses a context with Sequencing: a MIC in a token is made
+// before it and verified after it.
+var errSequencing = errors.New("context refused: it has GSS_C_SEQUENCE_FLAG, by which a MIC inside of a wrapped token is out of sequence")
 
 // maxOverhead is more than what a wrapped token has beside its message, in octets.
 const maxOverhead = 1 << 10
@@ -55,7 +59,7 @@ func New(cfg Config) (*Service, error) {
 		if err := cfg.Bus.Join(receiver{v.hub}); err != nil {
 			return nil, fmt.Errorf("push: joining the other servers: %w", err)
 		}
-		v.hub.announceBeacon(nil) // says that it begins
+		v.hub.announceBeacon(nil, false) // says that it begins
 	}
 	if cfg.Setup != nil {
 		if err := cfg.Setup(v.hub); err != nil {
@@ -81,6 +85,7 @@ func (v *Service) Close() error {
 		close(v.stop)
 		v.tasks.Wait()
 		if v.cfg.Bus != nil {
+			v.hub.beacon(true)
 			err = v.cfg.Bus.Close()
 		}
 	})
@@ -169,6 +174,9 @@ func (v *Service) serve(m *Member) error {
 	if err != nil {
 		return err
 	}
+	if m.info.Flags&gss.Sequencing != 0 { // only now, so that the client hears of it
+		return m.end(errSequencing)
+	}
 	m.presence = hello.Presence
 	s.Established()
 	m.frames.SetBudget(v.memory)
@@ -185,8 +193,8 @@ func (v *Service) serve(m *Member) error {
 		}
 	}
 	v.hub.arrive(m)
-	if v.hub.epoch.Load() != epoch {
-		m.groupsChanged()
+	if v.hub.epoch.Load() != epoch { // nobody has asked it again, as it was not there yet
+		v.hub.recheck(m)
 	}
 	m.release()
 	err = m.read(rest, stopping)

@@ -102,7 +102,7 @@ func (m *Member) send(parts [][]byte) error {
 		err = m.wire.Write(parts...)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the client took nothing for %s: %w", limit, err)
+		return fmt.Errorf("the client did not take a token within %s: %w", limit, err)
 	}
 	return err
 }

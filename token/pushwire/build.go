@@ -136,7 +136,15 @@ func (m GroupsChanged) build(b *cryptobyte.Builder) error {
 func (m Lost) build(b *cryptobyte.Builder) error {
 	b.AddUint32(m.Count)
 	b.AddUint32(m.Directs)
-	addPositions(b, m.Positions)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, g := range m.Gaps {
+			b.AddBytes(g.Origin[:])
+			b.AddUint32(g.Group)
+			b.AddUint64(g.After)
+			b.AddUint64(g.Seq)
+			b.AddUint8(flag(g.Open))
+		}
+	})
 	return nil
 }
 
@@ -150,6 +158,7 @@ func (m Forward) build(b *cryptobyte.Builder) error {
 
 func (m Beacon) build(b *cryptobyte.Builder) error {
 	b.AddBytes(m.Origin[:])
+	b.AddUint8(flag(m.Ends))
 	addStamps(b, m.Stamps)
 	return nil
 }
@@ -224,6 +233,7 @@ func addPositions(b *cryptobyte.Builder, positions []Position) {
 			b.AddBytes(p.Origin[:])
 			b.AddUint32(p.Group)
 			b.AddUint64(p.Seq)
+			b.AddUint8(flag(p.AtLeast))
 		}
 	})
 }

@@ -20,6 +20,7 @@
 // with confidentiality; nothing of the service travels outside of these. The
 // context has mutual authentication, confidentiality, integrity and replay
 // detection, and no sequencing: a MIC inside of a token would be out of sequence.
+// A client that asks for sequencing gets a Bye where the Welcome is due.
 //
 // # A token
 //
@@ -47,5 +48,7 @@
 // The principals in messages are those of the peers' contexts; the servers put
 // them there. A [Publication] carries the server at which it was published, its
 // [Origin], and a sequence number for every one of its groups, by origin and group
-// without a gap. So whoever knows a [Position] can tell what it missed.
+// without a gap. So whoever knows a [Position] can tell what it missed. A client that
+// subscribes is told all those that its server knows of, and, by a [Lost] with a [Gap] of
+// none, those that it did not: from there on the gaps say everything that did not come.
 package pushwire

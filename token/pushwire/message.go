@@ -9,35 +9,6 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-const (
-	// Version is the version of the encoding that this package speaks.
-	Version = 1
-
-	// MaxData is the longest data of a message that is published, sent or
-	// signed, in octets. Servers have limits of their own below it. It
-	// leaves a frame well below what a length of a message can say.
-	MaxData = 1 << 20
-
-	// MaxGroups is the highest number of groups in one message: as many as
-	// anybody writes by hand, few enough to be checked one by one.
-	MaxGroups = 256
-
-	// MaxName is the longest name of a principal, in octets: more than a
-	// Kerberos principal of 1,000 characters takes with every one of them escaped.
-	MaxName = 4096
-
-	// MaxText is the longest text meant for people, in octets.
-	MaxText = 1024
-
-	// MaxMICs is the highest number of results with a MIC in one token. The
-	// mechanism's replay window is 64 tokens long.
-	MaxMICs = 32
-
-	// MaxToken is the longest message in a wrapped token, in octets: the
-	// longest message of all, or many short ones.
-	MaxToken = MaxData + 64<<10
-)
-
 // magic begins the first message of a client.
 const magic = "countersign push"
 
@@ -89,11 +60,26 @@ type Stamp struct {
 }
 
 // A Position says how far an origin has come in a group: Seq is the number of its
-// last publication there. It is written origin(8) | group(4) | seq(8).
+// last publication there. AtLeast says that it may be further: the server heard so,
+// while nobody there was in the group. It is written
+// origin(8) | group(4) | seq(8) | atleast(1).
 type Position struct {
+	Origin  Origin
+	Group   uint32
+	Seq     uint64
+	AtLeast bool
+}
+
+// A Gap is the publications of an origin in a group that come after one number, up
+// to another; none if they are the same. Open says that there may be more: the
+// origin fell silent. It is written
+// origin(8) | group(4) | after(8) | seq(8) | open(1).
+type Gap struct {
 	Origin Origin
 	Group  uint32
+	After  uint64
 	Seq    uint64
+	Open   bool
 }
 
 // A Right is what a client may do with a group.
@@ -285,7 +271,8 @@ type (
 	}
 
 	// Presence: entered(1) | who name | groups list. Somebody subscribed to
-	// groups that the client is in, or left them.
+	// groups that the client is in, or left them. It is no message: one that
+	// finds no room is not counted as lost.
 	Presence struct {
 		Entered bool
 		Who     string
@@ -304,14 +291,17 @@ type (
 	// GroupsChanged: groups list. They have changed; these are all that the client has any right to.
 	GroupsChanged struct{ Groups []Group }
 
-	// Lost: count(4) | directs(4) | positions list. So many messages were not queued for
+	// Lost: count(4) | directs(4) | gaps list. So many messages were not queued for
 	// the client, as its queue was full (count, of which directs were sent to it
-	// alone), or did not reach this server (they are in the positions
-	// alone). What is published after the positions follows.
+	// alone), or did not reach this server (they are in the gaps alone). What is
+	// published after the gaps follows. A client that knows less of the origin than
+	// where the gap begins, from another server, missed what is between, too; one to
+	// which nobody said how far it is counts from there. So a gap
+	// of none says where the counting begins.
 	Lost struct {
-		Count     uint32
-		Directs   uint32
-		Positions []Position
+		Count   uint32
+		Directs uint32
+		Gaps    []Gap
 	}
 )
 
@@ -325,9 +315,11 @@ type (
 		Direct
 	}
 
-	// Beacon: origin(8) | stamps list. The origin has come so far.
+	// Beacon: origin(8) | ends(1) | stamps list. The origin has come so far, and if it
+	// ends, no further. One without stamps that does not end has just begun.
 	Beacon struct {
 		Origin Origin
+		Ends   bool
 		Stamps []Stamp
 	}
 )

@@ -98,11 +98,11 @@ func (p *parser) serverMessage(kind byte) Message {
 	case kindGroups:
 		return GroupsChanged{p.groupList()}
 	case kindLost:
-		return Lost{Count: p.uint32(), Directs: p.uint32(), Positions: p.positions()}
+		return Lost{Count: p.uint32(), Directs: p.uint32(), Gaps: p.gaps()}
 	case kindForward:
 		return Forward{Local: p.flag(), To: p.name(), Direct: p.direct()}
 	case kindBeacon:
-		return Beacon{Origin: p.origin(), Stamps: p.stamps()}
+		return Beacon{Origin: p.origin(), Ends: p.flag(), Stamps: p.stamps()}
 	default:
 		return nil
 	}
@@ -153,6 +153,9 @@ func (p *parser) prefixed() (v cryptobyte.String) {
 	return v
 }
 
+// list reads the elements of a list.
+func (p *parser) list() *parser { return &parser{String: p.prefixed()} }
+
 func (p *parser) name() string {
 	v := p.prefixed()
 	p.check(len(v) <= MaxName)
@@ -187,9 +190,8 @@ func (p *parser) groups() []uint32 {
 }
 
 func (p *parser) stamps() []Stamp {
-	const size = 4 + 8
 	v := p.prefixed()
-	stamps := make([]Stamp, 0, len(v)/size)
+	stamps := make([]Stamp, 0, len(v)/stampSize)
 	for !p.bad && !v.Empty() {
 		var s Stamp
 		p.check(v.ReadUint32(&s.Group) && v.ReadUint64(&s.Seq))
@@ -199,18 +201,31 @@ func (p *parser) stamps() []Stamp {
 }
 
 func (p *parser) positions() []Position {
-	const size = 8 + 4 + 8
-	v := p.prefixed()
-	if v.Empty() {
+	list := p.list()
+	if list.Empty() {
 		return nil
 	}
-	positions := make([]Position, 0, len(v)/size)
-	for !p.bad && !v.Empty() {
-		var q Position
-		p.check(v.CopyBytes(q.Origin[:]) && v.ReadUint32(&q.Group) && v.ReadUint64(&q.Seq))
-		positions = append(positions, q)
+	positions := make([]Position, 0, len(list.String)/positionSize)
+	for !list.bad && !list.Empty() {
+		positions = append(positions, Position{Origin: list.origin(), Group: list.uint32(), Seq: list.uint64(), AtLeast: list.flag()})
 	}
+	p.check(!list.bad)
 	return positions
+}
+
+func (p *parser) gaps() []Gap {
+	list := p.list()
+	if list.Empty() {
+		return nil
+	}
+	gaps := make([]Gap, 0, len(list.String)/gapSize)
+	for !list.bad && !list.Empty() {
+		g := Gap{Origin: list.origin(), Group: list.uint32(), After: list.uint64(), Seq: list.uint64(), Open: list.flag()}
+		list.check(g.After <= g.Seq)
+		gaps = append(gaps, g)
+	}
+	p.check(!list.bad)
+	return gaps
 }
 
 func (p *parser) groupList() []Group {

@@ -31,16 +31,16 @@ var samples = []pushwire.Message{
 		Version: 1, Origin: origin, Server: "push/localhost@EXAMPLE.COM", You: "bob@EXAMPLE.COM", Local: "bob",
 		MaxData: 65536, Idle: time.Minute, Groups: []pushwire.Group{{Number: 1, Rights: pushwire.Read | pushwire.Publish, Name: "R&D Department"}},
 	},
-	pushwire.Result{ID: 1, Status: pushwire.Done, Receivers: 4, Why: "why", Positions: []pushwire.Position{{Origin: origin, Group: 1, Seq: 17}}, MIC: []byte("mic")},
+	pushwire.Result{ID: 1, Status: pushwire.Done, Receivers: 4, Why: "why", Positions: []pushwire.Position{{Origin: origin, Group: 1, Seq: 17, AtLeast: true}}, MIC: []byte("mic")},
 	pushwire.Publication{Origin: origin, Time: when, From: "bob@EXAMPLE.COM", Stamps: []pushwire.Stamp{{Group: 1, Seq: 18}, {Group: 2, Seq: 1}}, Data: []byte("data")},
 	pushwire.Direct{Time: when, From: "bob@EXAMPLE.COM", Data: []byte("data")},
 	pushwire.Presence{Entered: true, Who: "bob@EXAMPLE.COM", Groups: []uint32{1}},
 	pushwire.Joined{Groups: []uint32{1, 3}, Positions: []pushwire.Position{{Origin: origin, Group: 3, Seq: 2}}},
 	pushwire.Removed{Groups: []uint32{2}},
 	pushwire.GroupsChanged{Groups: []pushwire.Group{{Number: 4, Rights: pushwire.Read, Name: "new"}}},
-	pushwire.Lost{Count: 3, Directs: 1, Positions: []pushwire.Position{{Origin: origin, Group: 1, Seq: 20}}},
+	pushwire.Lost{Count: 3, Directs: 1, Gaps: []pushwire.Gap{{Origin: origin, Group: 1, After: 18, Seq: 20, Open: true}}},
 	pushwire.Forward{Local: true, To: "alice", Direct: pushwire.Direct{Time: when, From: "bob@EXAMPLE.COM", Data: []byte("data")}},
-	pushwire.Beacon{Origin: origin, Stamps: []pushwire.Stamp{{Group: 1, Seq: 20}}},
+	pushwire.Beacon{Origin: origin, Ends: true, Stamps: []pushwire.Stamp{{Group: 1, Seq: 20}}},
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -100,6 +100,7 @@ func TestEncoding(t *testing.T) {
 		{pushwire.Hello{Version: 1}, "\x01\x00\x00\x12countersign push\x01\x00"},
 		{pushwire.PublishRequest{ID: 258, Groups: []uint32{1, 2}, Data: []byte("hi")}, "\x04\x00\x00\x14\x00\x00\x00\x00\x00\x00\x01\x02\x00\x08\x00\x00\x00\x01\x00\x00\x00\x02hi"},
 		{pushwire.Direct{Time: time.Unix(0, 1), From: "a@R", Data: []byte("x")}, "\x84\x00\x00\x0e\x00\x00\x00\x00\x00\x00\x00\x01\x00\x03a@Rx"},
+		{pushwire.Joined{Groups: []uint32{1}, Positions: []pushwire.Position{{Origin: origin, Group: 1, Seq: 2, AtLeast: true}}}, "\x86\x00\x00\x1d\x00\x04\x00\x00\x00\x01\x00\x15\x01\x02\x03\x04\x05\x06\x07\x08\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x01"},
 		{pushwire.Bye{Code: pushwire.Stopping, Why: "s"}, "\x42\x00\x00\x04\x01\x00\x01s"},
 	} {
 		got, err := pushwire.Append(nil, tt.m)

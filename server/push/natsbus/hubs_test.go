@@ -66,14 +66,13 @@ func (k *bookkeeper) book(m pushwire.Message) {
 		}
 		k.got[m.Origin]++
 	case pushwire.Lost:
-		for _, pos := range m.Positions {
-			p := place{pos.Origin, pos.Group}
-			if at, known := k.at[p]; known && pos.Seq > at {
-				k.lost += pos.Seq - at
-			} else if known {
-				k.t.Errorf("%s: up to %d is lost, and had come up to %d", k.name, pos.Seq, at)
+		for _, g := range m.Gaps {
+			p := place{g.Origin, g.Group}
+			if at, known := k.at[p]; known && g.After != at {
+				k.t.Errorf("%s: %d to %d is lost, and had come up to %d", k.name, g.After, g.Seq, at)
 			}
-			k.at[p] = pos.Seq
+			k.lost += g.Seq - g.After
+			k.at[p] = g.Seq
 		}
 	}
 	close(k.changed)

@@ -24,11 +24,6 @@ const (
 	// msgsAhead is how many messages nats.go reads ahead of the goroutine that
 	// takes them, which never waits.
 	msgsAhead = 4096
-
-	// linger is how long what is sent to a user is still taken after the last
-	// session of it has gone. NATS's nodes need a moment to tell each other,
-	// and until then drop messages without a word: senders would learn nothing.
-	linger = time.Second
 )
 
 // A link is one connection to NATS, from its making to its end.
@@ -40,13 +35,7 @@ type link struct {
 	subs   map[string]*nats.Subscription // of wants
 	since  time.Time
 
-	leaving []departure // in order of time
-}
-
-// A departure is a user that is no longer wanted, and until when it lingers.
-type departure struct {
-	subject string
-	until   time.Time
+	leaving departures
 }
 
 // run keeps a connection until the Bus is closed.
@@ -156,8 +145,8 @@ func (b *Bus) work(l *link) error {
 		if len(batch) > 0 {
 			continue
 		}
-		if len(l.leaving) > 0 {
-			timer.Reset(time.Until(l.leaving[0].until))
+		if at, ok := l.leaving.next(); ok {
+			timer.Reset(time.Until(at))
 		}
 		select {
 		case <-b.out.ready:
@@ -180,9 +169,11 @@ func (b *Bus) work(l *link) error {
 
 // depart unsubscribes from the users whose time is over, and who did not come back.
 func (b *Bus) depart(l *link) error {
-	for len(l.leaving) > 0 && time.Until(l.leaving[0].until) <= 0 {
-		subject := l.leaving[0].subject
-		l.leaving = l.leaving[1:]
+	for {
+		subject, ok := l.leaving.due(time.Now())
+		if !ok {
+			return nil
+		}
 		b.mu.Lock()
 		_, wanted := b.wants[subject]
 		b.mu.Unlock()
@@ -190,7 +181,6 @@ func (b *Bus) depart(l *link) error {
 			return err
 		}
 	}
-	return nil
 }
 
 func (b *Bus) do(l *link, op outgoing) error {
@@ -207,7 +197,7 @@ func (b *Bus) do(l *link, op outgoing) error {
 	_, wanted := b.wants[op.subject]
 	b.mu.Unlock()
 	if !wanted && l.subs[op.subject] != nil && !b.subj.isGroup(op.subject) {
-		l.leaving = append(l.leaving, departure{op.subject, time.Now().Add(linger)})
+		l.leaving.add(op.subject, time.Now())
 		return nil
 	}
 	return b.subscribe(l, op.subject, wanted)

@@ -118,8 +118,14 @@ func reachable(t *testing.T, from *Server, to string, at *Client) {
 	t.Fatalf("%s is not found: %v", to, err)
 }
 
+// begins reports whether a message says where the counting begins, and of no loss.
+func begins(m pushwire.Message) bool {
+	l, ok := m.(pushwire.Lost)
+	return ok && l.Count == 0 && !slices.ContainsFunc(l.Gaps, func(g pushwire.Gap) bool { return g.Seq > g.After || g.Open })
+}
+
 // published gives the data of what was published up to the one that ends it, and
-// everything else that came.
+// everything else that came but for where the counting begins.
 func published(c *Client, last string) (data []string, others []pushwire.Message) {
 	c.t.Helper()
 	for {
@@ -129,7 +135,9 @@ func published(c *Client, last string) (data []string, others []pushwire.Message
 		}
 		p, ok := m.(pushwire.Publication)
 		if !ok {
-			others = append(others, m)
+			if !begins(m) {
+				others = append(others, m)
+			}
 			continue
 		}
 		data = append(data, string(p.Data))
@@ -189,7 +197,8 @@ func testPublish(t *testing.T, j *three) {
 	}
 }
 
-// A user is found wherever it is; one that is nowhere is said to be absent.
+// A user is found wherever it is, and everywhere at once; one that is nowhere is said
+// to be absent.
 func testSend(t *testing.T, j *three) {
 	alice := Dial(t, j.a, "alice@R", pushwire.Hello{})
 	bob := Dial(t, j.b, "bob@R", pushwire.Hello{})
@@ -213,6 +222,21 @@ func testSend(t *testing.T, j *three) {
 	for _, to := range []string{"nobody@R", "nobody", "bob@", "BOB@R"} {
 		if r := alice.Send(to, "x"); r.Status != pushwire.Absent {
 			t.Errorf("%s: %+v", to, r)
+		}
+	}
+	aliceToo := Dial(t, j.c, "alice@R", pushwire.Hello{})
+	for n := 0; alice.Send("alice@R", "to both").Receivers < 2; n++ {
+		if n == 100 {
+			t.Fatal("a user on two servers is not found at both")
+		}
+		time.Sleep(20 * time.Millisecond) // a bus may take its time to know who is where
+	}
+	for name, c := range map[string]*Client{"where it was sent": alice, "elsewhere": aliceToo} {
+		c.Sync()
+		c.Rest()
+		alice.Send("alice", "last")
+		if d := Find[pushwire.Direct](c); d.From != "alice@R" || string(d.Data) != "last" {
+			t.Errorf("%s: %+v", name, d)
 		}
 	}
 	bob.Bye()
@@ -283,17 +307,18 @@ func testLoss(t *testing.T, j *three) {
 	if len(got) != 1 {
 		t.Errorf("got %q", got)
 	}
-	told := uint64(0)
+	told, count := uint64(0), uint64(0)
 	for _, m := range others {
 		l, ok := m.(pushwire.Lost)
-		if !ok || l.Count != 0 || len(l.Positions) != 1 || l.Positions[0].Origin != alice.Welcome.Origin || l.Positions[0].Group != 1 {
+		if !ok || l.Count != 0 || len(l.Gaps) != 1 || l.Gaps[0].Origin != alice.Welcome.Origin || l.Gaps[0].Group != 1 {
 			t.Fatalf("got %#v beside publications", m)
 		}
-		told = l.Positions[0].Seq
+		told = l.Gaps[0].Seq
+		count += l.Gaps[0].Seq - l.Gaps[0].After
 	}
 	after := alice.Subscribe(1).Positions[0]
-	if told != after.Seq-1 {
-		t.Errorf("told of losses up to %d, the last message has %d", told, after.Seq)
+	if told != after.Seq-1 || count != 3 {
+		t.Errorf("told of %d losses up to %d, the last message has %d", count, told, after.Seq)
 	}
 }
 
@@ -306,7 +331,12 @@ func testLastLost(t *testing.T, j *three) {
 	j.bus.losing.Store(true)
 	alice.Publish("lost", 1)
 	at := alice.Subscribe(1).Positions[0]
-	if l := Find[pushwire.Lost](bob); !slices.Equal(l.Positions, []pushwire.Position{at}) {
+	want := []pushwire.Gap{{Origin: at.Origin, Group: 1, After: at.Seq - 1, Seq: at.Seq}}
+	l := Find[pushwire.Lost](bob)
+	for begins(l) {
+		l = Find[pushwire.Lost](bob)
+	}
+	if !slices.Equal(l.Gaps, want) {
 		t.Errorf("told %+v, the server is at %+v", l, at)
 	}
 }
