@@ -88,7 +88,14 @@ func (b *bench) serverCPU(s *site) error {
 		return err
 	}
 	defer floor.srv.stop()
-	all = append(all, measured{"go", floor.srv, task{"cpu-connection", 1024, connections, floor.connection}})
+	session, err := floor.dial()
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	all = append(all,
+		measured{"go", floor.srv, task{"cpu-connection", 1024, connections, floor.connection}},
+		measured{"go", floor.srv, task{"cpu-message", 1024, messages, func() error { return floor.message(session) }}})
 
 	time.Sleep(settled)
 	sum := make([]time.Duration, len(all))
@@ -168,21 +175,38 @@ func (s *site) startFloor() (*floor, error) {
 }
 
 func (f *floor) connection() error {
-	conn, err := net.Dial("tcp", f.srv.addr)
+	conn, err := f.dial()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	buf := make([]byte, 4096)
-	for i, b := range f.says {
-		if _, err := conn.Write(b); err != nil {
-			return err
-		}
-		if i < len(f.answered) {
-			if _, err := io.ReadFull(conn, buf[:f.answered[i]]); err != nil {
-				return err
-			}
-		}
+	if err := f.message(conn); err != nil {
+		return err
 	}
-	return nil
+	_, err = conn.Write(f.says[2])
+	return err
+}
+
+// dial connects and does what stands for the handshake.
+func (f *floor) dial() (net.Conn, error) {
+	conn, err := net.Dial("tcp", f.srv.addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.exchange(conn, 0); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (f *floor) message(conn net.Conn) error { return f.exchange(conn, 1) }
+
+func (f *floor) exchange(conn net.Conn, i int) error {
+	if _, err := conn.Write(f.says[i]); err != nil {
+		return err
+	}
+	var buf [4096]byte
+	_, err := io.ReadFull(conn, buf[:f.answered[i]])
+	return err
 }

@@ -3,8 +3,8 @@
 //
 //	echo PORT ANSWER ANSWER ...
 //
-// The answers' lengths in bytes are those of one connection; after the last one
-// it reads on until the client closes.
+// The answers' lengths in bytes are those of one connection, the last for every
+// further frame, until one is empty.
 package main
 
 import (
@@ -41,14 +41,15 @@ func serve(conn net.Conn, answers [][]byte) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	buf := make([]byte, 4096)
-	for _, answer := range append(answers, nil) {
+	for i := 0; ; i++ {
 		if _, err := io.ReadFull(r, buf[:header]); err != nil {
 			return
 		}
-		if _, err := io.ReadFull(r, buf[:binary.BigEndian.Uint32(buf[1:header])]); err != nil {
+		n := binary.BigEndian.Uint32(buf[1:header])
+		if _, err := io.ReadFull(r, buf[:n]); n == 0 || err != nil {
 			return
 		}
-		if _, err := conn.Write(answer); err != nil {
+		if _, err := conn.Write(answers[min(i, len(answers)-1)]); err != nil {
 			return
 		}
 	}
