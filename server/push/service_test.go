@@ -36,6 +36,8 @@ func TestConfig(t *testing.T) {
 		"the encoding takes":  {Acceptor: good, Limits: push.Limits{MaxData: pushwire.MaxData + 1}},
 		"-1 messages queued":  {Acceptor: good, Limits: push.Limits{Queue: -1}},
 		"negative write time": {Acceptor: good, Limits: push.Limits{WriteTime: -1}},
+		"Limits.Beacon of 10": {Acceptor: good, Limits: push.Limits{Beacon: 10*time.Second + 1}}, // others would miss it
+		"negative beacon":     {Acceptor: good, Limits: push.Limits{Beacon: -1}},
 		"-1 octets of memory": {Acceptor: good, Limits: push.Limits{Memory: -1}},
 		"not today":           {Acceptor: good, Setup: func(*push.Hub) error { return errors.New("not today") }},
 		"group 1 twice":       {Acceptor: good, Setup: func(h *push.Hub) error { return h.SetGroups([]push.Group{{Number: 1}, {Number: 1}}) }},
