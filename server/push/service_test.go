@@ -225,6 +225,35 @@ func encode(t testing.TB, msgs ...pushwire.Message) []byte {
 	return b
 }
 
+// A client that says that it is done gets all that was queued for it before the
+// server's last word, and nobody is told of what it does not get.
+func TestByeAfterQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{})
+		alice, bob := s.Dial(t.Context(), t, "alice@R"), s.Dial(t.Context(), t, "bob@R")
+		const many = 100
+		alice.Hold()
+		for range many {
+			if r := bob.Send("alice@R", "x"); r.Receivers != 1 {
+				t.Fatalf("%+v", r)
+			}
+		}
+		alice.Write(pushwire.Bye{Code: pushwire.Finished})
+		synctest.Wait()
+		if r := bob.Send("alice@R", "late"); r.Status != pushwire.Absent {
+			t.Errorf("to one who is done: %+v", r)
+		}
+		alice.Resume()
+		for range many {
+			pushtest.Expect[pushwire.Direct](alice)
+		}
+		if bye, err := alice.Expelled(); bye.Code != pushwire.Finished || err != nil {
+			t.Errorf("%+v, %v", bye, err)
+		}
+		bob.Bye()
+	})
+}
+
 // A server that stops tells its clients, after what they still have to get.
 func TestStop(t *testing.T) {
 	s := newServer(t, push.Config{})
