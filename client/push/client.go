@@ -30,6 +30,10 @@ type Client struct {
 	lastID    atomic.Uint64
 	tracker   tracker // of the goroutine that keeps the session
 
+	// directsUnknown says that a connection did not end in order, and that this is
+	// to be told. It is of the same goroutine.
+	directsUnknown bool
+
 	ctx    context.Context // of the client's life
 	cancel context.CancelFunc
 	kept   chan struct{} // closed when no connection is kept any more
@@ -65,6 +69,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		c.cancel()
 		return nil, err
 	}
+	c.directsUnknown = false // nothing was promised before
 	subscribed := c.began(s, cfg.Groups, false)
 	go c.keep(s, at)
 	for _, r := range subscribed {

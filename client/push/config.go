@@ -35,7 +35,7 @@ type Config struct {
 
 	// Heartbeat is how long the server may be silent before it is asked for a
 	// sign of life, for which it has as long again. Zero: a third of the time
-	// after which the server takes a silent client for dead.
+	// after which the server takes a silent client for dead, 30 s at the most.
 	Heartbeat time.Duration
 
 	// The pauses before connecting again begin with MinBackOff, double, and end
@@ -51,6 +51,9 @@ const (
 
 	// defaultHeartbeat is for a server that has no idle time.
 	defaultHeartbeat = 20 * time.Second
+
+	// maxHeartbeat has a dead server noticed within a minute, however patient it is.
+	maxHeartbeat = 30 * time.Second
 
 	// minHeartbeat keeps a server with an absurd idle time from having its
 	// clients do nothing but ping.
@@ -113,7 +116,7 @@ func (c *Config) heartbeat(idle time.Duration) (heard, said time.Duration) {
 	}
 	heard = c.Heartbeat
 	if heard == 0 {
-		heard = said
+		heard = min(said, maxHeartbeat)
 	}
 	return heard, said
 }

@@ -16,8 +16,18 @@
 // in every group (see [pushwire.Position]). Another server may know less of the others
 // than the last one did: what it hears later is then told later. Only where a server
 // crashed, or cannot be heard, what it published last is not known, and [Loss]
-// says so. A request whose result was under way is not
-// repeated: it fails with [ErrInterrupted], and nobody knows whether it was done.
+// says so. What was sent to the user alone has no position: after a connection that did
+// not end in order, by the server's word that all was said, [Loss] says that some may be
+// missing. A request whose result was under way is not repeated: it fails with
+// [ErrInterrupted], and nobody knows whether it was done.
+//
+// A context has an end, after which nothing that comes could be read. Shortly before,
+// with a tenth of its life left and a minute at the most, the client gets a new
+// ticket and context, ends the old connection in order, taking all that the server had
+// for it, and goes on with the new one. Where there is no new ticket it keeps the old
+// connection and tries again nearly until the end, and ends it in order then, too.
+// What is published between the two is told as lost, and a message to the user is refused
+// to its sender, as nobody is there.
 //
 // # Requests
 //

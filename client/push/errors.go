@@ -15,7 +15,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	if e.Why == "" {
+	if e.Why == "" || e.Why == e.Status.String() {
 		return e.Status.String()
 	}
 	return fmt.Sprintf("%v: %s", e.Status, printable(e.Why))
@@ -77,7 +77,7 @@ var byeTexts = map[pushwire.ByeCode]string{
 
 func (e *ByeError) Error() string {
 	text := "push: " + byeTexts[e.Code]
-	if e.Why != "" {
+	if e.Why != "" && e.Why != byeTexts[e.Code] {
 		text += ": " + printable(e.Why)
 	}
 	return text

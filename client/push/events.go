@@ -29,7 +29,9 @@ type Events struct {
 	Joined  func(groups []uint32) // the server subscribed the client
 	Removed func(groups []uint32) // the client is out of the groups, and had not asked for it
 
-	Connected func(pushwire.Welcome) // again, or for the first time
+	// Connected tells of a connection, the first or another. One that is ended to
+	// renew the context is followed by the next without a Disconnected.
+	Connected func(pushwire.Welcome)
 
 	// Disconnected tells why there is no connection, after each that was lost
 	// and each attempt that failed, and when the next attempt comes. It is zero
@@ -64,15 +66,24 @@ type Loss struct {
 	// Unknown says that there may be more: a server is gone or cannot be heard, and what
 	// was published there last is not known. If it comes back the rest is told.
 	Unknown bool
+
+	// DirectsUnknown says that messages sent to the user may be missing, nobody knows
+	// how many: a connection did not end in order, and what the server
+	// had for the client then is not numbered. It is told once, after the next Connected,
+	// if there is Sent.
+	DirectsUnknown bool
 }
 
-func (l *Loss) isZero() bool { return l.Count == 0 && len(l.Groups) == 0 && !l.Unknown }
+func (l *Loss) isZero() bool {
+	return l.Count == 0 && len(l.Groups) == 0 && !l.Unknown && !l.DirectsUnknown
+}
 
 // add adds another loss.
 func (l *Loss) add(m Loss) {
 	l.Count = sum(l.Count, m.Count)
 	l.Directs = sum(l.Directs, m.Directs)
 	l.Unknown = l.Unknown || m.Unknown
+	l.DirectsUnknown = l.DirectsUnknown || m.DirectsUnknown
 	for g, n := range m.Groups {
 		if l.Groups == nil {
 			l.Groups = make(map[uint32]uint64)

@@ -15,6 +15,7 @@ import (
 type fake struct {
 	asked func(gss.Request) // told of each Initiate
 	life  time.Duration     // of contexts; zero: without end
+	until func() time.Time  // their end instead; may be nil
 }
 
 const fakeMech gss.OID = "\x2a\x03"
@@ -28,6 +29,9 @@ func (f *fake) Initiate(_ context.Context, req gss.Request) (gss.Context, error)
 	c := &fakeContext{initiator: true}
 	if f.life > 0 {
 		c.expires = time.Now().Add(f.life)
+	}
+	if f.until != nil {
+		c.expires = f.until()
 	}
 	return c, nil
 }
@@ -54,7 +58,7 @@ func (c *fakeContext) Established() bool { return c.established }
 func (c *fakeContext) Delete()           {}
 
 func (c *fakeContext) Inquire() gss.Info {
-	return gss.Info{Mechanism: fakeMech, Established: c.established, Flags: gss.DefaultFlags}
+	return gss.Info{Mechanism: fakeMech, Established: c.established, Flags: gss.DefaultFlags, Expires: c.expires}
 }
 
 func fakeMIC(msg []byte) []byte {
@@ -71,9 +75,16 @@ func (c *fakeContext) VerifyMIC(msg, mic []byte) error {
 	return nil
 }
 
+func (c *fakeContext) expired() error {
+	if c.expires.IsZero() || time.Now().Before(c.expires) {
+		return nil
+	}
+	return &gss.Error{Major: gss.ErrContextExpired, Mech: fakeMech}
+}
+
 func (c *fakeContext) Wrap(dst, msg []byte, seal bool) ([]byte, error) {
-	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
-		return nil, &gss.Error{Major: gss.ErrContextExpired, Mech: fakeMech}
+	if err := c.expired(); err != nil {
+		return nil, err
 	}
 	kind := byte('P')
 	if seal {
@@ -83,6 +94,9 @@ func (c *fakeContext) Wrap(dst, msg []byte, seal bool) ([]byte, error) {
 }
 
 func (c *fakeContext) Unwrap(dst, tok []byte) ([]byte, bool, error) {
+	if err := c.expired(); err != nil {
+		return nil, false, err
+	}
 	if len(tok) == 0 || tok[0] != 'S' && tok[0] != 'P' {
 		return nil, false, errors.New("no such token")
 	}

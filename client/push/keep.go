@@ -2,6 +2,7 @@ package push
 
 import (
 	"cmp"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -26,6 +27,10 @@ func (c *Client) began(s *session, groups []uint32, again bool) []*Request {
 		w := c.Welcome()
 		c.callbacks.put(func() { f(w) })
 	}
+	if f := c.cfg.Events.Lost; f != nil && c.cfg.Events.Sent != nil && c.directsUnknown {
+		c.callbacks.put(func() { f(Loss{DirectsUnknown: true}) })
+	}
+	c.directsUnknown = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil { // closed meanwhile
@@ -58,10 +63,17 @@ func (c *Client) keep(s *session, at int) {
 		began := time.Now()
 		err := s.run()
 		c.interrupted(err)
+		c.directsUnknown = c.directsUnknown || !inOrder(err)
+		ended := s
+		if s, err = c.renewed(ended, err); s != nil {
+			c.began(s, c.Subscribed(), true)
+			attempts = 0
+			continue
+		}
 		if time.Since(began) >= c.cfg.MaxBackOff {
 			attempts = 0
 		}
-		for s = nil; s == nil; {
+		for s == nil {
 			if c.Err() != nil {
 				return
 			}
@@ -71,6 +83,9 @@ func (c *Client) keep(s *session, at int) {
 				return
 			}
 			pause := c.pause(attempts)
+			if ended.next == nil { // with the same ticket it would be for moments
+				pause = max(pause, time.Until(ended.expires))
+			}
 			attempts++
 			c.disconnected(err, pause)
 			select {
@@ -101,6 +116,13 @@ func (c *Client) disconnected(err error, retryIn time.Duration) {
 	if f := c.cfg.Events.Disconnected; f != nil {
 		c.callbacks.put(func() { f(err, retryIn) })
 	}
+}
+
+// inOrder says of the end of a session that the server had sent all it had
+// queued for the client: a server that has to cut it off says another thing, or none.
+func inOrder(err error) bool {
+	bye, ok := errors.AsType[*ByeError](err)
+	return ok && (bye.Code == pushwire.Finished || bye.Code == pushwire.Stopping)
 }
 
 // interrupted gives up what was under way when a session ended.

@@ -97,7 +97,14 @@ func (s *session) handleResult(m pushwire.Result) error {
 	if len(c.pending) > 0 {
 		s.wake()
 	}
+	settled := len(c.underWay) == 0 && s.leaving.Load()
 	c.mu.Unlock()
+	if settled {
+		select {
+		case s.settled <- struct{}{}:
+		default:
+		}
+	}
 	if r == nil {
 		return violation("result of a request %d that is not under way", m.ID)
 	}

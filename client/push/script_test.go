@@ -215,7 +215,13 @@ func (d diary) events() push.Events {
 		Left:      func(who string, groups []uint32) { d <- fmt.Sprint("left ", who, groups) },
 		Joined:    func(groups []uint32) { d <- fmt.Sprint("joined ", groups) },
 		Removed:   func(groups []uint32) { d <- fmt.Sprint("removed ", groups) },
-		Lost:      func(l push.Loss) { d <- fmt.Sprint("lost ", l.Count, l.Directs, l.Groups, l.Unknown) },
+		Lost: func(l push.Loss) {
+			if l.DirectsUnknown {
+				d <- "directs may be lost"
+				return
+			}
+			d <- fmt.Sprint("lost ", l.Count, l.Directs, l.Groups, l.Unknown)
+		},
 		Connected: func(w pushwire.Welcome) { d <- "connected" },
 		Disconnected: func(err error, in time.Duration) {
 			if in > 0 {

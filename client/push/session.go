@@ -13,10 +13,12 @@ import (
 	"github.com/countersign-go/countersign/token/pushwire"
 )
 
-// A session is one connection, from its welcome to its end. Three goroutines
-// have it: one reads, one writes, one sees to it that both sides live.
+// A session is one connection, from its welcome to its end. Four goroutines
+// have it: one reads, one writes, one sees to it that both sides live, and one
+// that it ends before its context does.
 type session struct {
 	c     *Client
+	addr  string
 	link  *client.Link
 	wire  *pushwire.Conn
 	first []byte // messages that came with the welcome
@@ -29,11 +31,21 @@ type session struct {
 	awake chan struct{} // there may be something to write
 	over  chan struct{} // closed when the session has ended
 
+	leaving atomic.Bool   // the context is about to end: no more is asked for
+	settled chan struct{} // then, nothing is under way
+
+	// Of the goroutine that renews, and after the session's end.
+	next      *client.Link // with the next context; may be nil
+	unrenewed error        // why there is none
+	expires   time.Time    // when the context ends, of a session that left before
+
 	mu      sync.Mutex
 	err     error         // why it ended
 	bye     *pushwire.Bye // to be said at the end
 	control []pushwire.Message
 	pongs   int    // of control
+	parting bool   // Bye is due
+	parted  bool   // and was said: nothing may follow
 	pinged  uint64 // number of the last ping
 	ponged  uint64 // number of the last that was answered
 }
@@ -50,22 +62,34 @@ const (
 
 // connect connects to a server, up to its welcome.
 func (c *Client) connect(ctx context.Context, addr string) (*session, error) {
-	cfg := c.cfg.Client
-	cfg.Addr = addr
-	link, err := client.Establish(ctx, cfg)
+	link, err := client.Establish(ctx, c.clientConfig(addr))
 	if err != nil {
 		return nil, err
 	}
+	return c.greeted(ctx, link, addr)
+}
+
+func (c *Client) clientConfig(addr string) client.Config {
+	cfg := c.cfg.Client
+	cfg.Addr = addr
+	return cfg
+}
+
+// greeted makes a session of a link with a server, which is closed if that fails.
+func (c *Client) greeted(ctx context.Context, link *client.Link, addr string) (*session, error) {
 	s := &session{
-		c: c, link: link, wire: pushwire.NewConn(link.Frames, link.Context, nil),
-		awake: make(chan struct{}, 1), over: make(chan struct{}), began: time.Now(),
+		c: c, addr: addr, link: link, wire: pushwire.NewConn(link.Frames, link.Context, nil),
+		awake: make(chan struct{}, 1), over: make(chan struct{}), settled: make(chan struct{}, 1), began: time.Now(),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = link.Conn.SetDeadline(time.Unix(1, 0)) })
-	err = s.greet()
+	err := s.greet()
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the deadline has passed
 	}
 	if err != nil {
+		if _, told := errors.AsType[*ByeError](err); !told {
+			c.directsUnknown = true // the server may have taken the client for present
+		}
 		s.sayBye(err)
 		_ = link.Close()
 		if cause := context.Cause(ctx); cause != nil {
@@ -151,6 +175,7 @@ func (s *session) run() error {
 	var others sync.WaitGroup
 	others.Go(s.write)
 	others.Go(s.beat)
+	others.Go(s.renew)
 	err := s.read()
 	s.end(err, byeFor(err))
 	others.Wait()
@@ -210,7 +235,7 @@ func (s *session) write() {
 			}
 		}
 	}
-	if s.bye != nil {
+	if s.bye != nil && !s.parted {
 		if last, err := pushwire.Append(nil, *s.bye); err == nil {
 			_ = s.wire.Write(last) // the other side may be gone
 		}
@@ -235,7 +260,14 @@ func (s *session) send(msgs [][]byte) error {
 // gather takes what fits a token of what waits to be written.
 func (s *session) gather() (msgs [][]byte, err error) {
 	s.mu.Lock()
-	control, err := pushwire.Append(nil, s.control...)
+	said := s.control
+	if s.parted {
+		said = nil
+	} else if s.parting {
+		said = append(said, pushwire.Bye{Code: pushwire.Finished})
+		s.parted = true
+	}
+	control, err := pushwire.Append(nil, said...)
 	s.control, s.pongs = nil, 0
 	s.mu.Unlock()
 	if err != nil {
@@ -248,7 +280,7 @@ func (s *session) gather() (msgs [][]byte, err error) {
 	var tooLongs []*Request
 	c := s.c
 	c.mu.Lock()
-	for len(c.pending) > 0 && len(c.underWay) < window {
+	for len(c.pending) > 0 && len(c.underWay) < window && !s.leaving.Load() {
 		r := c.pending[0]
 		if size > 0 && size+len(r.encoded) > maxGathered {
 			break

@@ -69,31 +69,32 @@ func (v *pushView) paint(colour, text string) string {
 
 // A pushLine is a line of JSON.
 type pushLine struct {
-	Event     string            `json:"event"`
-	Time      time.Time         `json:"time"`
-	From      string            `json:"from,omitempty"`
-	Groups    []uint32          `json:"groups,omitempty"`
-	Origin    string            `json:"origin,omitempty"`
-	Seqs      []uint64          `json:"seqs,omitempty"`
-	Text      *string           `json:"text,omitempty"`
-	Base64    []byte            `json:"base64,omitempty"`
-	Who       string            `json:"who,omitempty"`
-	Server    string            `json:"server,omitempty"`
-	You       string            `json:"you,omitempty"`
-	Local     string            `json:"local,omitempty"`
-	Rights    []pushRights      `json:"rights,omitempty"`
-	Count     uint64            `json:"count,omitempty"`
-	Directs   uint64            `json:"directs,omitempty"`
-	ByGroup   map[uint32]uint64 `json:"by_group,omitempty"`
-	Unknown   bool              `json:"unknown,omitempty"`
-	Error     string            `json:"error,omitempty"`
-	RetryIn   float64           `json:"retry_in,omitempty"` // seconds
-	Operation string            `json:"operation,omitempty"`
-	Line      int               `json:"line,omitempty"`
-	To        string            `json:"to,omitempty"`
-	Status    string            `json:"status,omitempty"`
-	Receivers *uint32           `json:"receivers,omitempty"`
-	MIC       []byte            `json:"mic,omitempty"`
+	Event          string            `json:"event"`
+	Time           time.Time         `json:"time"`
+	From           string            `json:"from,omitempty"`
+	Groups         []uint32          `json:"groups,omitempty"`
+	Origin         string            `json:"origin,omitempty"`
+	Seqs           []uint64          `json:"seqs,omitempty"`
+	Text           *string           `json:"text,omitempty"`
+	Base64         []byte            `json:"base64,omitempty"`
+	Who            string            `json:"who,omitempty"`
+	Server         string            `json:"server,omitempty"`
+	You            string            `json:"you,omitempty"`
+	Local          string            `json:"local,omitempty"`
+	Rights         []pushRights      `json:"rights,omitempty"`
+	Count          uint64            `json:"count,omitempty"`
+	Directs        uint64            `json:"directs,omitempty"`
+	ByGroup        map[uint32]uint64 `json:"by_group,omitempty"`
+	Unknown        bool              `json:"unknown,omitempty"`
+	DirectsUnknown bool              `json:"directs_unknown,omitempty"`
+	Error          string            `json:"error,omitempty"`
+	RetryIn        float64           `json:"retry_in,omitempty"` // seconds
+	Operation      string            `json:"operation,omitempty"`
+	Line           int               `json:"line,omitempty"`
+	To             string            `json:"to,omitempty"`
+	Status         string            `json:"status,omitempty"`
+	Receivers      *uint32           `json:"receivers,omitempty"`
+	MIC            []byte            `json:"mic,omitempty"`
 }
 
 // pushRights are the rights to a group.
@@ -236,6 +237,9 @@ func (v *pushView) lost(l push.Loss) {
 	text := count(l.Count, "message") + " lost"
 	if l.Count == 0 {
 		text = "messages may have been lost"
+		if l.DirectsUnknown && !l.Unknown {
+			text = "messages to you may have been lost"
+		}
 	}
 	var parts []string
 	for _, g := range slices.Sorted(maps.Keys(l.Groups)) {
@@ -247,10 +251,13 @@ func (v *pushView) lost(l push.Loss) {
 	if len(parts) > 0 {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
-	if l.Unknown && l.Count > 0 {
+	switch {
+	case l.Unknown && l.Count > 0:
 		text += ", and there may be more"
+	case l.DirectsUnknown && l.Count > 0:
+		text += ", and there may be more to you"
 	}
-	v.print(pushLine{Event: "lost", Time: v.now(), Count: l.Count, Directs: l.Directs, ByGroup: l.Groups, Unknown: l.Unknown}, v.paint(yellow, text))
+	v.print(pushLine{Event: "lost", Time: v.now(), Count: l.Count, Directs: l.Directs, ByGroup: l.Groups, Unknown: l.Unknown, DirectsUnknown: l.DirectsUnknown}, v.paint(yellow, text))
 }
 
 func (v *pushView) connected(w pushwire.Welcome) {
@@ -324,7 +331,7 @@ func (v *pushView) result(op *operation, result push.Result, err error) {
 func reason(err error) string {
 	refused, ok := errors.AsType[*push.RefusedError](err)
 	switch {
-	case !ok || refused.Why == "":
+	case !ok || refused.Why == "" || refused.Why == refused.Status.String():
 		return withoutPush(err)
 	case refused.Status == pushwire.Declined || refused.Status == pushwire.Unreached:
 		return fmt.Sprintf("%v: %s", refused.Status, refused.Why)

@@ -32,6 +32,8 @@ func scene(v *pushView) {
 	e.Lost(push.Loss{Count: 3, Directs: 1, Groups: map[uint32]uint64{2: 1, 1: 1}, Unknown: true})
 	e.Lost(push.Loss{Count: 1})
 	e.Lost(push.Loss{Unknown: true})
+	e.Lost(push.Loss{DirectsUnknown: true})
+	e.Lost(push.Loss{Count: 2, DirectsUnknown: true})
 	e.Disconnected(errors.New("broken\r"), 1234567*time.Microsecond)
 	e.Disconnected(errors.New("refused"), 0)
 	v.result(&operation{verb: "publish", groups: []uint32{1, 2}, line: 4}, push.Result{Receivers: 1}, nil)
@@ -56,6 +58,8 @@ the server took you out of 1 R&D
 3 messages lost (1 of 1 R&D, 1 of 2 \x1b[2J, 1 to you), and there may be more
 1 message lost
 messages may have been lost
+messages to you may have been lost
+2 messages lost, and there may be more to you
 not connected: broken\r; trying again in 1.235s
 not connected: refused
 line 4: publish 1,2: done, 1 receiver
@@ -101,6 +105,8 @@ func TestViewJSON(t *testing.T) {
 		`{"event":"lost","count":3,"directs":1,"by_group":{"1":1,"2":1},"unknown":true}`,
 		`{"event":"lost","count":1}`,
 		`{"event":"lost","unknown":true}`,
+		`{"event":"lost","directs_unknown":true}`,
+		`{"event":"lost","count":2,"directs_unknown":true}`,
 		`{"event":"disconnected","error":"broken\r","retry_in":1.234567}`,
 		`{"event":"disconnected","error":"refused"}`,
 		`{"event":"result","operation":"publish","line":4,"groups":[1,2],"status":"done","receivers":1}`,

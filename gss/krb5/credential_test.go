@@ -193,6 +193,22 @@ func TestClientKeytab(t *testing.T) {
 	}
 }
 
+// Tickets whose life is shorter than the pause after a failure are got again in time
+// each time.
+func TestClientKeytabShort(t *testing.T) {
+	s := newTimed(t, "ticket_lifetime = 20s")
+	cache, err := krb5.OpenCache(filepath.Join(t.TempDir(), "cc"))
+	must(t, err)
+	cred := s.acquire(t, krb5.CredentialConfig{ClientKeytab: s.keys(t, "alice"), Cache: cache})
+	for range 3 {
+		s.advance(18 * time.Second)
+		s.mustInitiate(t, cred)
+		if got := s.expires(t, cred); got != 20*time.Second {
+			t.Errorf("it ends in %v", got)
+		}
+	}
+}
+
 // A cache that somebody filled by kinit is used while it lives, and only then
 // the keytab.
 func TestClientKeytabAfterCache(t *testing.T) {

@@ -214,7 +214,7 @@ func (c *Credential) nextRefresh(content *ccache.Cache) time.Time {
 // prolong replaces a ticket-granting ticket that still lives, and gives the old
 // content if that fails.
 func (c *Credential) prolong(ctx context.Context, kc *kdc.Client, content *ccache.Cache, what remedy, clock func() time.Time) *ccache.Cache {
-	// Whatever comes of it, no other call of this process tries again soon.
+	// No other call of this process tries again soon, but for a client keytab's tickets after a success.
 	c.renewal.retry.Store(clock().Add(retryAfter).UnixNano())
 	if what == reget {
 		// Nor another process that shares the cache.
@@ -223,6 +223,7 @@ func (c *Credential) prolong(ctx context.Context, kc *kdc.Client, content *ccach
 			return content
 		}
 		if fresh, err := c.acquireByKeytab(ctx, kc); err == nil {
+			c.renewal.retry.Store(0) // short tickets are due again before a failed attempt would be
 			return fresh
 		}
 		return content

@@ -60,7 +60,7 @@ type Limits struct {
 	Burst      int           // requests that it can have ahead of the rate; twice the rate if zero
 	WriteTime  time.Duration // for one token to one client: 64 KiB, or one longer message
 	Memory     int64         // for what is being read of all clients, in octets
-	Beacon     time.Duration // between two words to the other servers of how far this one has come; well below half a minute, after which they miss it
+	Beacon     time.Duration // between two words to the other servers of how far this one has come; at most a third of the half minute after which they miss it
 }
 
 // Defaults of [Limits].
@@ -123,6 +123,9 @@ func (l Limits) withDefaults() (Limits, error) {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
+	}
+	if l.Beacon > silentAfter/beaconParts {
+		return l, fmt.Errorf("push: Limits.Beacon of %v: other servers miss this one after %v, so %v is the most", l.Beacon, silentAfter, silentAfter/beaconParts)
 	}
 	return l, nil
 }

@@ -33,7 +33,7 @@ func (m *Member) farewell(err error) farewell {
 	case failure != nil: // it has stopped the side that reads
 		return farewell{err: failure}
 	case errors.Is(err, server.ErrShutdown), errors.Is(err, errGone):
-		return farewell{flush: true, bye: &pushwire.Bye{Code: pushwire.Stopping, Why: "the server stops"}, err: server.ErrShutdown}
+		return farewell{flush: true, bye: &pushwire.Bye{Code: pushwire.Stopping}, err: server.ErrShutdown}
 	case errors.As(err, &refused):
 		return farewell{bye: &pushwire.Bye{Code: pushwire.Refused, Why: refused.err.Error()}, err: err}
 	case isLost(err):

@@ -120,7 +120,7 @@ func (h *Hub) publish(from string, groups []uint32, data []byte) (receivers int,
 	receivers = h.deliver(locked, encoded, h.origin, stamps)
 	if h.bus != nil {
 		if err := h.bus.Publish(groups, encoded); err != nil {
-			return receivers, &Error{Status: pushwire.Unreached, Why: pushwire.Unreached.String()}
+			return receivers, &Error{Status: pushwire.Unreached}
 		}
 	}
 	return receivers, nil

@@ -13,9 +13,11 @@ const (
 	maxOrigins = 256
 
 	// silentAfter is how long a server may say nothing until members are told that
-	// what it published last is not known; or four of this one's beacons, if
-	// that is longer.
+	// what it published last is not known.
 	silentAfter = 30 * time.Second
+
+	// beaconParts is how many beacons fit that at the least: two may be lost.
+	beaconParts = 3
 
 	// forgetAfter is how long a server that is silent is remembered. It is longer
 	// than any fault that it comes back from.
@@ -100,7 +102,7 @@ func (h *Hub) tellSilent(now time.Time) {
 	var silent []pushwire.Origin
 	h.origins.mu.Lock()
 	for origin, o := range h.origins.known {
-		if !o.ended && !o.silent && now.Sub(o.last) > max(silentAfter, 4*h.cfg.Limits.Beacon) {
+		if !o.ended && !o.silent && now.Sub(o.last) > silentAfter {
 			o.silent = true
 			silent = append(silent, origin)
 		}

@@ -36,6 +36,8 @@ func TestConfig(t *testing.T) {
 		"the encoding takes":  {Acceptor: good, Limits: push.Limits{MaxData: pushwire.MaxData + 1}},
 		"-1 messages queued":  {Acceptor: good, Limits: push.Limits{Queue: -1}},
 		"negative write time": {Acceptor: good, Limits: push.Limits{WriteTime: -1}},
+		"Limits.Beacon of 10": {Acceptor: good, Limits: push.Limits{Beacon: 10*time.Second + 1}}, // others would miss it
+		"negative beacon":     {Acceptor: good, Limits: push.Limits{Beacon: -1}},
 		"-1 octets of memory": {Acceptor: good, Limits: push.Limits{Memory: -1}},
 		"not today":           {Acceptor: good, Setup: func(*push.Hub) error { return errors.New("not today") }},
 		"group 1 twice":       {Acceptor: good, Setup: func(h *push.Hub) error { return h.SetGroups([]push.Group{{Number: 1}, {Number: 1}}) }},
@@ -221,6 +223,35 @@ func encode(t testing.TB, msgs ...pushwire.Message) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// A client that says that it is done gets all that was queued for it before the
+// server's last word, and nobody is told of what it does not get.
+func TestByeAfterQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, push.Config{})
+		alice, bob := s.Dial(t.Context(), t, "alice@R"), s.Dial(t.Context(), t, "bob@R")
+		const many = 100
+		alice.Hold()
+		for range many {
+			if r := bob.Send("alice@R", "x"); r.Receivers != 1 {
+				t.Fatalf("%+v", r)
+			}
+		}
+		alice.Write(pushwire.Bye{Code: pushwire.Finished})
+		synctest.Wait()
+		if r := bob.Send("alice@R", "late"); r.Status != pushwire.Absent {
+			t.Errorf("to one who is done: %+v", r)
+		}
+		alice.Resume()
+		for range many {
+			pushtest.Expect[pushwire.Direct](alice)
+		}
+		if bye, err := alice.Expelled(); bye.Code != pushwire.Finished || err != nil {
+			t.Errorf("%+v, %v", bye, err)
+		}
+		bob.Bye()
+	})
 }
 
 // A server that stops tells its clients, after what they still have to get.
