@@ -71,11 +71,11 @@ func TestNonsenseFromServers(t *testing.T) {
 	} {
 		from.Published(msg)
 		from.Announced(msg)
-		if n := from.Sent(push.User{Name: "alice@R"}, msg); n != 0 {
+		if n, err := from.Sent(push.User{Name: "alice@R"}, msg); n != 0 || err != push.ErrNobody {
 			t.Errorf("%s: sent to %d", name, n)
 		}
 	}
-	if n := from.Sent(push.User{Name: "bob@R"}, encode(t, forward)); n != 0 {
+	if n, err := from.Sent(push.User{Name: "bob@R"}, encode(t, forward)); n != 0 || err != push.ErrNobody {
 		t.Errorf("sent to %d sessions of another user", n)
 	}
 	c.Bye()

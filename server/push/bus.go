@@ -46,8 +46,12 @@ type User struct {
 // A Receiver is told what comes by a [Bus]. It is called by one goroutine at a
 // time, keeps nothing of what it is given, and does not block.
 type Receiver interface {
-	Published(msg []byte)                       // by another Hub
-	Sent(user User, msg []byte) (receivers int) // to a user who may be here
+	Published(msg []byte) // by another Hub
+
+	// Sent is of a message to a user who may be here: [ErrNobody] if not. A
+	// user whose sessions' queues are all full is here, and gets none.
+	Sent(user User, msg []byte) (receivers int, err error)
+
 	Announced(msg []byte)
 	Interrupted() // messages may have been lost; what comes next says which
 }

@@ -40,20 +40,16 @@ func (r receiver) Published(msg []byte) {
 }
 
 // Sent delivers a message to a user who may be here.
-func (r receiver) Sent(user User, msg []byte) (receivers int) {
+func (r receiver) Sent(user User, msg []byte) (receivers int, err error) {
 	f, ok := only[pushwire.Forward](msg)
 	if !ok || (User{Name: f.To, Local: f.Local}) != user {
-		return 0
+		return 0, ErrNobody
 	}
 	here := r.hub.users.sessions(user)
 	if len(here) == 0 {
-		return 0
+		return 0, ErrNobody
 	}
-	receivers, err := sendTo(here, f.Direct)
-	if err != nil {
-		return 0
-	}
-	return receivers
+	return sendTo(here, f.Direct)
 }
 
 // Announced takes note of how far another server is, or of who came and went there.

@@ -158,10 +158,10 @@ func (f *fanOut) run(b *testing.B, window int, interval time.Duration) {
 // A tally is a Receiver that counts.
 type tally struct{ n atomic.Int64 }
 
-func (c *tally) Published([]byte)           { c.n.Add(1) }
-func (c *tally) Sent(push.User, []byte) int { return 1 }
-func (c *tally) Announced([]byte)           {}
-func (c *tally) Interrupted()               {}
+func (c *tally) Published([]byte)                    { c.n.Add(1) }
+func (c *tally) Sent(push.User, []byte) (int, error) { return 1, nil }
+func (c *tally) Announced([]byte)                    {}
+func (c *tally) Interrupted()                        {}
 
 // BenchmarkBus is what one server of the push service gives another: 100 octets to
 // one group, as fast as they go with 1,000 under way; and messages to a user, one

@@ -88,6 +88,10 @@ func TestSend(t *testing.T) {
 			t.Fatalf("%d, %v, though one server has 7", n, err)
 		}
 	}
+	c.has(full)
+	if n, err := a.Send(ctx, alice, []byte("4")); n != 0 || err != nil {
+		t.Errorf("to a user who is there and takes nothing more: %d, %v", n, err)
+	}
 	c.ok(c.WantUser(alice, false))
 	_, err = a.Send(ctx, push.User{Name: alice.Name, Local: true}, []byte("5"))
 	wantErr(t, "to a local user of the principal's name", err, push.ErrNobody)

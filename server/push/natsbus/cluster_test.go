@@ -88,12 +88,12 @@ func (c *counter) Published(msg []byte) {
 	c.got++
 }
 
-func (c *counter) Sent(_ push.User, msg []byte) int {
+func (c *counter) Sent(_ push.User, msg []byte) (int, error) {
 	defer c.lock()()
 	if c.directs[string(msg)]++; c.directs[string(msg)] > 1 {
 		c.t.Errorf("message to a user came twice: %s", msg)
 	}
-	return 1
+	return 1, nil
 }
 
 func (c *counter) Announced([]byte) {}

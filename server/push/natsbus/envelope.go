@@ -22,7 +22,7 @@ func (i instance) String() string { return hex.EncodeToString(i[:]) }
 //
 //	kindPlain: instance(8) | message of the Hub, to the end; none is a test that nobody heeds
 //	kindUser:  instance(8) | local(1) | length(2) | name | message of the Hub, to the end
-//	kindReply: instance(8) | sessions(4)
+//	kindReply: instance(8) | here(1) | sessions(4)
 const (
 	kindPlain = 0x01
 	kindUser  = 0x02
@@ -37,6 +37,7 @@ type envelope struct {
 	kind     byte
 	from     instance
 	user     push.User // of kindUser
+	here     bool      // of kindReply: the user has a session there
 	sessions int       // of kindReply
 	msg      []byte
 }
@@ -70,10 +71,15 @@ func appendUser(from instance, user push.User, msg []byte) ([]byte, error) {
 	return b.Bytes()
 }
 
-func appendReply(from instance, sessions int) []byte {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 1+len(from)+4))
+func appendReply(from instance, here bool, sessions int) []byte {
+	b := cryptobyte.NewBuilder(make([]byte, 0, 1+len(from)+1+4))
 	b.AddUint8(kindReply)
 	b.AddBytes(from[:])
+	if here {
+		b.AddUint8(1)
+	} else {
+		b.AddUint8(0)
+	}
 	b.AddUint32(uint32(min(max(sessions, 0), math.MaxInt32)))
 	return b.BytesOrPanic()
 }
@@ -102,9 +108,10 @@ func parse(b []byte) (envelope, error) {
 		e.msg = s
 		return e, nil
 	case kindReply:
-		if !s.ReadUint32(&n) || n > math.MaxInt32 || !s.Empty() {
+		if !s.ReadUint8(&local) || local > 1 || !s.ReadUint32(&n) || n > math.MaxInt32 || !s.Empty() {
 			return envelope{}, errEnvelope
 		}
+		e.here = local == 1
 		e.sessions = int(n)
 		return e, nil
 	}

@@ -14,7 +14,7 @@ func FuzzMessage(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, b := range [][]byte{nil, appendPlain(from, nil), appendPlain(from, []byte("hello")), appendReply(from, 3), user} {
+	for _, b := range [][]byte{nil, appendPlain(from, nil), appendPlain(from, []byte("hello")), appendReply(from, true, 3), user} {
 		f.Add("countersign.push.v1.group.1", "countersign.push.v1.reply.0102030405060708.1", b)
 		f.Add("countersign.push.v1.all", "", b)
 	}
@@ -54,7 +54,7 @@ func FuzzEnvelope(f *testing.F) {
 				t.Fatal(err)
 			}
 		case kindReply:
-			again = appendReply(e.from, e.sessions)
+			again = appendReply(e.from, e.here, e.sessions)
 		}
 		if !bytes.Equal(again, data) {
 			t.Errorf("%x became %x", data, again)

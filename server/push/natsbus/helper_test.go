@@ -72,11 +72,18 @@ func (h *hub) Published(msg []byte) { h.told("published %s", msg) }
 func (h *hub) Announced(msg []byte) { h.told("announced %s", msg) }
 func (h *hub) Interrupted()         { h.told("interrupted") }
 
-func (h *hub) Sent(user push.User, msg []byte) int {
+func (h *hub) Sent(user push.User, msg []byte) (int, error) {
 	h.told("sent %q %v %s", user.Name, user.Local, msg)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.sessions(user)
+	switch n := h.sessions(user); n {
+	case 0:
+		return 0, push.ErrNobody
+	case full:
+		return 0, nil
+	default:
+		return n, nil
+	}
 }
 
 // hold has the hub take nothing more once it was told something, until it is released.
@@ -92,6 +99,9 @@ func (h *hub) hold() (release func()) {
 		close(block)
 	}
 }
+
+// full is for sessions that take nothing more.
+const full = -1
 
 // has says how many sessions every user has here.
 func (h *hub) has(sessions int) {

@@ -32,11 +32,11 @@ const (
 func (b *Bus) accept(m *nats.Msg) {
 	if number, ok := b.subj.request(m.Subject); ok {
 		if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
-			b.requests.answered(number, 0, false)
+			b.requests.answered(number, answer{err: push.ErrNobody})
 		} else if e, err := parse(m.Data); err != nil || e.kind != kindReply {
 			b.odd(m)
 		} else {
-			b.requests.answered(number, e.sessions, true)
+			b.requests.answered(number, answer{receivers: e.sessions, away: !e.here})
 		}
 		return
 	}
@@ -121,8 +121,8 @@ func (b *Bus) tell(item incoming) {
 	case announced:
 		b.receive.Announced(item.msg)
 	case sent:
-		n := b.receive.Sent(item.user, item.msg)
-		if err := b.send(item.reply, "", appendReply(b.subj.instance, n)); err != nil {
+		n, err := b.receive.Sent(item.user, item.msg)
+		if err := b.send(item.reply, "", appendReply(b.subj.instance, err == nil, n)); err != nil {
 			b.log(err).Debug("sender of a message to a user is not told who got it")
 		}
 	}

@@ -21,9 +21,16 @@ type requests struct {
 // has no session of the user: they were asked at the same time.
 const noneGrace = 250 * time.Millisecond
 
+// An answer is what a server said, or NATS.
+type answer struct {
+	receivers int
+	err       error // NATS says that nobody listens
+	away      bool  // the server has no session of the user
+}
+
 // A request waits for the first server that has sessions of a user.
 type request struct {
-	answer chan int      // has what that said; 0: NATS says that nobody listens
+	answer chan answer   // has what that said, or NATS of there being none
 	none   chan struct{} // has one when a server has said that it has none
 }
 
@@ -31,7 +38,7 @@ func (r *requests) add() (uint64, *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
-	q := &request{answer: make(chan int, 1), none: make(chan struct{}, 1)}
+	q := &request{answer: make(chan answer, 1), none: make(chan struct{}, 1)}
 	r.waiting[r.last] = q
 	return r.last, q
 }
@@ -44,15 +51,15 @@ func (r *requests) remove(number uint64) {
 
 // answered says what a server answered, or that none listens. Answers that nobody
 // waits for, or no longer, are dropped.
-func (r *requests) answered(number uint64, sessions int, listens bool) {
+func (r *requests) answered(number uint64, a answer) {
 	r.mu.Lock()
 	q := r.waiting[number]
 	r.mu.Unlock()
 	switch {
 	case q == nil:
-	case sessions > 0 || !listens:
+	case !a.away:
 		select {
-		case q.answer <- sessions:
+		case q.answer <- a:
 		default:
 		}
 	default:
@@ -64,7 +71,7 @@ func (r *requests) answered(number uint64, sessions int, listens bool) {
 }
 
 // Send sends a message to the servers that want the user's. The first that has
-// sessions of it decides. One that says it has none (the last has just left) does
+// sessions of it decides, even where none of them took it. One that says it has none (the last has just left) does
 // not: others have a little more time, and then the user is not there. Where no
 // server listens for the user NATS says so at once. Nothing is known when ctx or the
 // [Config]'s SendTimeout ends without an answer.
@@ -86,11 +93,8 @@ func (b *Bus) Send(ctx context.Context, user push.User, msg []byte) (int, error)
 	var others <-chan time.Time
 	for {
 		select {
-		case n := <-q.answer:
-			if n == 0 {
-				return 0, push.ErrNobody
-			}
-			return n, nil
+		case a := <-q.answer:
+			return a.receivers, a.err
 		case <-q.none:
 			if others == nil {
 				others = time.After(noneGrace)

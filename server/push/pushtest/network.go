@@ -104,18 +104,25 @@ func (b *bus) Publish(groups []uint32, msg []byte) error {
 
 func (b *bus) Send(ctx context.Context, user push.User, msg []byte) (receivers int, err error) {
 	others := b.others()
-	answers := make(chan int, len(others))
+	type answer struct {
+		receivers int
+		err       error
+	}
+	answers := make(chan answer, len(others))
 	asked := 0
 	for _, o := range others {
-		if o.give(func() bool { return o.users[user] }, func(r push.Receiver) { answers <- r.Sent(user, msg) }) {
+		if o.give(func() bool { return o.users[user] }, func(r push.Receiver) {
+			n, err := r.Sent(user, msg)
+			answers <- answer{n, err}
+		}) {
 			asked++
 		}
 	}
 	for range asked {
 		select {
-		case n := <-answers:
-			if n > 0 {
-				return n, nil
+		case a := <-answers:
+			if a.err == nil {
+				return a.receivers, nil
 			}
 		case <-ctx.Done():
 			return 0, ctx.Err()
