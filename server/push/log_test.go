@@ -49,3 +49,23 @@ func TestLog(t *testing.T) {
 		t.Errorf("end %.1000v", end)
 	}
 }
+
+// Who tries the service with a client of another one reads in the log what is wrong.
+func TestLogOtherService(t *testing.T) {
+	for first, hinted := range map[string]bool{string(encode(t, pushwire.SignRequest{})): true, "": false} {
+		var out bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&out)
+		s := pushtest.NewServer(t, push.Config{Setup: groups}, server.Config{Log: log})
+		c := pushtest.Connect(t, s, "alice@R")
+		if first == "" {
+			c.Close()
+		} else if err := c.WriteRaw([]byte(first)); err != nil {
+			t.Fatal(err)
+		}
+		<-c.Ended
+		if strings.Contains(out.String(), "without service=push") != hinted {
+			t.Errorf("hint wanted: %t; the log: %s", hinted, out.String())
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"sync"
 	"time"
 
@@ -172,6 +173,9 @@ func (v *Service) serve(m *Member) error {
 	s := m.session
 	hello, rest, err := m.hello()
 	if err != nil {
+		if gone := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, server.ErrShutdown); !gone {
+			s.Note("hint", "a client of the push service greets first; one that has messages signed belongs to a listener without service=push")
+		}
 		return err
 	}
 	if m.info.Flags&gss.Sequencing != 0 { // only now, so that the client hears of it
