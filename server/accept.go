@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/countersign-go/countersign/server/internal/tcp"
 )
 
 // When accepting fails for want of something (descriptors, memory) the loop
@@ -18,50 +19,63 @@ const (
 	maxBackOff = time.Second
 )
 
-// accept hands over the connections of all listeners until ctx ends, handle has
-// had enough, or a listener fails for good, whose error it returns. It closes
-// the listeners.
-func (srv *Server) accept(ctx context.Context, listeners []net.Listener, handle func(net.Conn, Service) (more bool)) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	failed := make(chan error, len(listeners))
-	var loops sync.WaitGroup
-	for _, l := range listeners {
-		loops.Go(func() {
-			defer stop()
-			service := srv.serviceOf(l)
-			err := srv.acceptFrom(ctx, l, func(conn net.Conn) (more bool) { return handle(conn, service) })
-			if err != nil {
-				failed <- err
+// A front is a listener with the service of its connections.
+type front struct {
+	net.Listener
+	service Service
+}
+
+// fronts gives each listener its own service if it has one, else the config's.
+func (srv *Server) fronts(listeners []net.Listener) []*front {
+	fronts := make([]*front, len(listeners))
+	for i, l := range listeners {
+		own, ok := l.(Listener)
+		if p, isPointer := l.(*Listener); isPointer {
+			own, ok = *p, true
+		}
+		if !ok {
+			own.Listener = l
+		}
+		if l, ok := own.Listener.(*net.TCPListener); ok {
+			own.Listener = tcp.NewListener(l)
+		}
+		fronts[i] = &front{own.Listener, cmp.Or(own.Service, srv.cfg.Service)}
+	}
+	return fronts
+}
+
+// lead accepts a connection, leaves the front to another of the crew and serves the
+// connection. As long as there is just that one it is not left: nobody need wake up
+// to wait for the next, which the connection waits for by itself. An error is one
+// that the listener does not recover from.
+func (srv *Server) lead(ctx context.Context, f *front, others *crew) error {
+	for {
+		conn, err := srv.next(ctx, f)
+		if conn == nil {
+			return err
+		}
+		s, err := srv.open(conn, f.service)
+		if err != nil {
+			continue // it is told, and closed
+		}
+		if c, ok := conn.(*tcp.Conn); ok {
+			if end := c.Alone(func() { others.take(f) }); end != nil {
+				_ = srv.serve(s) // logged there
+				if alone := end(); alone {
+					continue
+				}
+				return nil
 			}
-		})
-	}
-	<-ctx.Done()
-	for _, l := range listeners {
-		_ = l.Close() // ends its loop
-	}
-	loops.Wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
+		}
+		others.take(f)
+		_ = srv.serve(s) // logged there
 		return nil
 	}
 }
 
-// serviceOf is the listener's own service if it has one, else the config's.
-func (srv *Server) serviceOf(l net.Listener) Service {
-	var own Service
-	switch l := l.(type) {
-	case *Listener:
-		own = l.Service
-	case Listener:
-		own = l.Service
-	}
-	return cmp.Or(own, srv.cfg.Service)
-}
-
-func (srv *Server) acceptFrom(ctx context.Context, l net.Listener, handle func(net.Conn) (more bool)) error {
+// next waits for a connection of the listener. It is nil, without an error, when
+// ctx ends; an error is one that does not pass.
+func (srv *Server) next(ctx context.Context, l net.Listener) (net.Conn, error) {
 	var wait time.Duration
 	for {
 		conn, err := l.Accept()
@@ -70,22 +84,18 @@ func (srv *Server) acceptFrom(ctx context.Context, l net.Listener, handle func(n
 			if err == nil {
 				_ = conn.Close()
 			}
-			return nil
+			return nil, nil
 		case err == nil:
-			wait = 0
-			if !handle(conn) {
-				return nil
-			}
+			return conn, nil
 		case !passing(err):
-			return err
-		default:
-			wait = min(max(2*wait, minBackOff), maxBackOff)
-			srv.logAcceptError(err, wait)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return nil
-			}
+			return nil, err
+		}
+		wait = min(max(2*wait, minBackOff), maxBackOff)
+		srv.logAcceptError(err, wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, nil
 		}
 	}
 }

@@ -2,43 +2,50 @@ package server
 
 import "sync"
 
-// maxIdleCrew is how many goroutines wait for sessions at most. Those of a
-// crowd that left end, or their stacks would be kept for nothing.
+// maxIdleCrew is how many goroutines wait for work at most. Those of a crowd that
+// left end, or their stacks would be kept for nothing.
 const maxIdleCrew = 64
 
-// A crew is goroutines that serve one session after the other. A new one would
-// have to grow its stack for every session: the handshake needs more than it
-// begins with, which was a twentieth of the time that a short session takes.
+// A crew is goroutines that take turns at the listeners: who leads one accepts a
+// connection, leaves the lead to another and serves the connection. A goroutine
+// that has served waits to lead again: a new one would have to grow its stack for
+// every session, since the handshake needs more than it begins with, which was a
+// twentieth of the time that a short session takes.
 type crew struct {
-	serve func(*Session)
-	next  chan *Session // taken by those who wait
-	all   sync.WaitGroup
+	lead func(*front)
+	next chan *front // taken by those who wait
+	over chan struct{}
+	all  sync.WaitGroup
 
 	mu   sync.Mutex
 	idle int // how many wait, or are about to
 }
 
-func newCrew(serve func(*Session)) *crew {
-	return &crew{serve: serve, next: make(chan *Session)}
+func newCrew(lead func(*front)) *crew {
+	return &crew{lead: lead, next: make(chan *front), over: make(chan struct{})}
 }
 
-// take has the session served, by one who waits or else by a new one. It does
-// not wait for either.
-func (c *crew) take(s *Session) {
+// take has the listener led, by one who waits or else by a new one. It does not
+// wait for either.
+func (c *crew) take(f *front) {
 	select {
-	case c.next <- s:
+	case c.next <- f:
 	default:
-		c.all.Go(func() { c.work(s) })
+		c.all.Go(func() { c.work(f) })
 	}
 }
 
-func (c *crew) work(s *Session) {
-	for s != nil {
-		c.serve(s)
+func (c *crew) work(f *front) {
+	for f != nil {
+		c.lead(f)
 		if !c.rest() {
 			return
 		}
-		s = <-c.next // nil once the crew is dismissed
+		select {
+		case f = <-c.next:
+		case <-c.over:
+			f = nil
+		}
 		c.mu.Lock()
 		c.idle--
 		c.mu.Unlock()
@@ -55,8 +62,8 @@ func (c *crew) rest() bool {
 	return true
 }
 
-// dismiss waits until all sessions are over. None is taken any more.
+// dismiss waits until nobody leads or serves any more. Nobody waits from then on.
 func (c *crew) dismiss() {
-	close(c.next)
+	close(c.over)
 	c.all.Wait()
 }

@@ -13,11 +13,11 @@ func TestCrew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 3 * maxIdleCrew
 		var mu sync.Mutex
-		served := make(map[*Session]int)
+		served := make(map[*front]int)
 		leave := make(chan struct{})
-		c := newCrew(func(s *Session) {
+		c := newCrew(func(f *front) {
 			mu.Lock()
-			served[s]++
+			served[f]++
 			mu.Unlock()
 			<-leave
 		})
@@ -36,13 +36,13 @@ func TestCrew(t *testing.T) {
 			}
 		}
 		for range crowd {
-			c.take(new(Session))
+			c.take(new(front))
 		}
 		check(crowd, 0)
 		close(leave)
 		check(crowd, maxIdleCrew)
 		for range maxIdleCrew / 2 {
-			c.take(new(Session))
+			c.take(new(front))
 		}
 		check(crowd+maxIdleCrew/2, maxIdleCrew)
 		c.dismiss()

@@ -10,6 +10,11 @@
 //	    │                      │ Established, Done: which stage it is in
 //	    └─ drain ──────────────┘ idle sessions at once, the others after their exchange
 //
+// The goroutines of a crew take turns: who accepts a connection leaves the listener
+// to another and serves the connection itself, unless it is the only one. Then
+// nobody need wake up to wait for the next one, which package tcp below this one
+// sees to.
+//
 // Transports are listeners: the connections of tlspolicy's, of dtls's, or of
 // crypto/tls's, are served like those of TCP. A [Listener] names a service for its
 // connections. What a transport knows of the peer, such as the verdict on its

@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/countersign-go/countersign/server/internal/tcp"
+)
 
 // Duplex parts the session's two directions, once it is [Session.Established]:
 // one goroutine reads, another may write. From then on a message's time is the
@@ -12,6 +16,9 @@ import "time"
 // for who waits for something else.
 func (s *Session) Duplex() (stopping <-chan struct{}) {
 	s.duplex = true
+	if conn, ok := s.conn.(*tcp.Conn); ok {
+		conn.Share()
+	}
 	_ = s.conn.SetWriteDeadline(time.Time{}) // fails when it is closed, as all that follows
 	s.state.CompareAndSwap(running, idle)
 	if s.srv.draining.Load() {

@@ -49,40 +49,84 @@ func New(cfg Config) (*Server, error) {
 // returns nil after it was told to stop, and the error of a listener that failed
 // for good.
 func (srv *Server) Run(ctx context.Context, listeners ...net.Listener) error {
-	sessions := newCrew(func(s *Session) { _ = srv.serve(s) }) // logged there
-	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
-		if s, err := srv.open(conn, service); err == nil {
-			sessions.take(s)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	fronts := srv.fronts(listeners)
+	failed := make(chan error, len(fronts))
+	var all *crew
+	all = newCrew(func(f *front) {
+		if err := srv.lead(ctx, f, all); err != nil {
+			failed <- err
+			stop()
 		}
-		return true
 	})
+	for _, f := range fronts {
+		all.take(f)
+	}
+	<-ctx.Done()
+	closeAll(fronts)
 	srv.drain()
-	sessions.dismiss()
-	return err
+	all.dismiss()
+	return firstOf(failed)
 }
 
 // RunOnce serves the first connection that comes to one of the listeners and
 // returns how it ended, as [Server.ServeConn] does. It closes the listeners. It
 // returns nil if ctx ends before any connection comes.
 func (srv *Server) RunOnce(ctx context.Context, listeners ...net.Listener) error {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
 	type accepted struct {
 		conn    net.Conn
 		service Service
 	}
+	fronts := srv.fronts(listeners)
 	first := make(chan accepted, 1)
-	err := srv.accept(ctx, listeners, func(conn net.Conn, service Service) (more bool) {
-		select {
-		case first <- accepted{conn, service}:
-		default:
-			_ = conn.Close() // came to another listener at the same moment
-		}
-		return false
-	})
+	failed := make(chan error, len(fronts))
+	var all sync.WaitGroup
+	for _, f := range fronts {
+		all.Go(func() {
+			defer stop()
+			conn, err := srv.next(waiting, f)
+			if conn == nil {
+				failed <- err
+				return
+			}
+			select {
+			case first <- accepted{conn, f.service}:
+			default:
+				_ = conn.Close() // came to another listener at the same moment
+			}
+		})
+	}
+	<-waiting.Done()
+	closeAll(fronts)
+	all.Wait()
 	select {
 	case a := <-first:
 		return srv.serveConn(ctx, a.conn, a.service)
 	default:
-		return err
+		return firstOf(failed)
+	}
+}
+
+func closeAll(fronts []*front) {
+	for _, f := range fronts {
+		_ = f.Close() // who waits there sees it
+	}
+}
+
+// firstOf gives the first error that was told of, nil if none was.
+func firstOf(failed <-chan error) error {
+	for {
+		select {
+		case err := <-failed:
+			if err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/countersign-go/countersign/server/internal/tcp"
 )
 
 const (
@@ -64,7 +66,6 @@ type Session struct {
 	begun     bool          // something has been read
 	awaiting  bool          // no byte of the next message has been read yet
 	duplex    bool          // reads and writes know nothing of each other
-	acks      quickACKer
 	messages  int
 	cut       bool // ended by the server's stop
 	fields    logrus.Fields
@@ -93,7 +94,7 @@ func (s *Session) Read(p []byte) (int, error) {
 			return 0, s.ended()
 		}
 	} else if s.begun {
-		s.acks.ask(s.conn)
+		tcp.QuickACK(s.conn)
 	}
 	n, err := s.conn.Read(p)
 	if !s.proved {

@@ -30,7 +30,7 @@ const (
 	// long as no more than outputBatch bytes do. Short sessions print three events
 	// each, and a system call and a goroutine's waking for each of them is more
 	// than the rest of such a session's output costs.
-	outputDelay = 5 * time.Millisecond
+	outputDelay = 25 * time.Millisecond
 	outputBatch = 64 << 10
 
 	// lastOutput is what the queue is given when the grace time is over.
