@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -21,12 +22,22 @@ const (
 	// for one that computes, and sends signals and wakes threads to stop it. Half
 	// of that after the last time one that waits here lets others run.
 	yieldAfter = 5 * time.Millisecond
+
+	// A connection that has read so often is likely to read again soon. Its
+	// goroutine then just reads, for so long at a time, which costs less than to wait
+	// for the listener, too; so others are looked after now and then only.
+	briskAfter = 8
+	soon       = 5 * time.Millisecond
+	lookAfter  = 2 * time.Millisecond
 )
 
 // alone is what a connection has while it is outside of the runtime's poller. It
 // is the listener's mutex's.
 type alone struct {
-	fd     int // closed by who waits for it, if anybody does
+	fd     int    // closed by who waits for it, if anybody does
+	events uint32 // that a wait ends at; 0 until the first
+	reads  int
+	brisk  bool // reads and writes may wait, until soon
 	closed bool
 }
 
@@ -36,14 +47,15 @@ type solitude struct {
 	made    bool
 	fd      int // the listener's, nonblocking
 	wake    int // an eventfd that ends a wait
+	epoll   int // waits for both, and for conn
 	waiting bool
 	conn    *Conn  // the one that is alone
 	crowd   func() // not yet called
 	knocked bool   // another connection came while this one had something to say
 	yielded time.Time
+	looked  time.Time // after the listener
 
-	fds     [3]unix.PollFd // of the wait, which is one at a time
-	timeout unix.Timespec
+	events [3]unix.EpollEvent // of the wait, which is one at a time
 
 	turns    int // waits begun
 	watch    *time.Timer
@@ -79,6 +91,7 @@ func (c *Conn) Alone(crowd func()) (end func() (alone bool)) {
 		return nil // Accept finds the connection open, and lets the poller have the listener
 	}
 	l.conn, l.crowd = c, crowd
+	c.events, c.reads, c.brisk = 0, 0, false
 	l.knocked = false
 	l.attend()
 	return l.end
@@ -93,21 +106,37 @@ func (l *Listener) end() (alone bool) {
 }
 
 // make makes the descriptors.
-func (l *Listener) make() error {
+func (l *Listener) make() (err error) {
 	if l.made {
 		return nil
 	}
-	fd, err := duplicate(l.tcp)
-	if err != nil {
+	if l.fd, err = duplicate(l.tcp); err != nil {
 		return err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		_ = unix.Close(fd)
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(l.fd)
 		return err
 	}
-	l.made, l.fd, l.wake = true, fd, wake
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
+		err = errors.Join(l.expect(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN), l.expect(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN))
+	}
+	if err != nil {
+		l.closeDescriptors()
+		return err
+	}
+	l.made = true
 	return nil
+}
+
+// expect has waits end at the descriptor's events.
+func (l *Listener) expect(change, fd int, events uint32) error {
+	return unix.EpollCtl(l.epoll, change, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+func (l *Listener) closeDescriptors() {
+	for _, fd := range []int{l.fd, l.wake, l.epoll} {
+		_ = unix.Close(fd) // nothing is unsent
+	}
 }
 
 // duplicate gives a descriptor of its own for what the runtime's poller has.
@@ -144,6 +173,9 @@ func (c *Conn) leavePoller(tcp *net.TCPConn) error {
 // joinPoller gives it back, in the same goroutine. If there are no descriptors for
 // that the connection is closed.
 func (c *Conn) joinPoller() error {
+	if c.events != 0 && c.l.made {
+		_ = c.l.expect(unix.EPOLL_CTL_DEL, c.fd, 0) // it is there
+	}
 	file := os.NewFile(uintptr(c.fd), "")
 	conn, err := net.FileConn(file)
 	_ = file.Close() // conn has one of its own
@@ -200,7 +232,7 @@ func (l *Listener) acceptAlone() (*Conn, error) {
 
 // wait waits until the connection is ready, or without one until the listener is.
 // The mutex is held, but not meanwhile.
-func (l *Listener) wait(c *Conn, events int16, d *deadline) error {
+func (l *Listener) wait(c *Conn, events uint32, d *deadline) error {
 	for {
 		if err := l.mayWait(c); err != nil {
 			return err
@@ -213,54 +245,55 @@ func (l *Listener) wait(c *Conn, events int16, d *deadline) error {
 			l.mu.Lock()
 			continue
 		}
-		l.fds[0] = unix.PollFd{Fd: int32(l.wake), Events: unix.POLLIN}
-		l.fds[1] = unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN}
-		fds := l.fds[:2]
-		var timeout *unix.Timespec
+		timeout := -1
 		if c != nil {
-			l.fds[2] = unix.PollFd{Fd: int32(c.fd), Events: events}
-			fds = l.fds[:3]
-			due := c.due(d)
-			if left := due.Sub(now); !due.IsZero() {
+			if err := c.expect(events); err != nil {
+				return err
+			}
+			if due := c.due(d); !due.IsZero() {
+				left := due.Sub(now)
 				if left <= 0 {
 					return os.ErrDeadlineExceeded
 				}
-				l.timeout = unix.NsecToTimespec(int64(left))
-				timeout = &l.timeout
+				timeout = int(min(left, time.Hour)/time.Millisecond) + 1
 			}
 		}
-		l.turns++
-		l.waiting = true
-		l.mu.Unlock()
-		_, err := unix.Ppoll(fds, timeout, nil)
-		l.mu.Lock()
-		l.waiting = false
-		if l.closed {
-			l.closeAlone()
+		l.looked = now
+		l.beginWait()
+		n, err := unix.EpollWait(l.epoll, l.events[:], timeout)
+		if err := l.endWait(c); err != nil {
+			return err
 		}
-		if c != nil {
-			l.attend()
-			if c.closed {
-				_ = unix.Close(c.fd) // left to this goroutine; nobody asks any more
-				return net.ErrClosed
-			}
-		}
-		switch {
-		case err == unix.EINTR:
+		if err == unix.EINTR {
 			continue
-		case err != nil:
-			return os.NewSyscallError("ppoll", err)
-		case c == nil && l.fds[1].Revents != 0:
-			return l.mayWait(nil)
-		case c == nil:
-			l.calm()
+		}
+		if err != nil {
+			return os.NewSyscallError("epoll_wait", err)
+		}
+		var ready, knocks, woken bool
+		for _, e := range l.events[:n] {
+			switch int(e.Fd) {
+			case l.fd:
+				knocks = true
+			case l.wake:
+				woken = true
+			default:
+				ready = true
+			}
+		}
+		if woken && l.made {
+			var count [8]byte
+			_, _ = unix.Read(l.wake, count[:]) // there is one
+		}
+		if c == nil {
+			if knocks {
+				return l.mayWait(nil)
+			}
 			continue
 		}
 		// Whoever ends one connection and begins another at once is still alone: what
 		// this one has to say comes first, but only once.
-		ready, knocks := l.fds[2].Revents != 0, l.fds[1].Revents != 0
-		if l.fds[0].Revents != 0 || knocks && (l.knocked || !ready) {
-			l.calm()
+		if woken || knocks && (l.knocked || !ready) {
 			l.beCrowd()
 			continue
 		}
@@ -268,6 +301,44 @@ func (l *Listener) wait(c *Conn, events int16, d *deadline) error {
 			return l.mayWait(c)
 		}
 	}
+}
+
+// beginWait unlocks the mutex for a system call that waits.
+func (l *Listener) beginWait() {
+	l.turns++
+	l.waiting = true
+	l.mu.Unlock()
+}
+
+// endWait locks it again, and does what others left to who waited.
+func (l *Listener) endWait(c *Conn) error {
+	l.mu.Lock()
+	l.waiting = false
+	if l.closed {
+		l.closeAlone()
+	}
+	if c == nil {
+		return nil
+	}
+	l.attend()
+	if c.closed {
+		_ = unix.Close(c.fd) // nobody asks any more
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// expect has waits end at these events of the connection.
+func (c *Conn) expect(events uint32) error {
+	change := unix.EPOLL_CTL_MOD
+	switch c.events {
+	case events:
+		return nil
+	case 0:
+		change = unix.EPOLL_CTL_ADD
+	}
+	c.events = events
+	return os.NewSyscallError("epoll_ctl", c.l.expect(change, c.fd, events))
 }
 
 // mayWait reports why the goroutine may not wait, or go on after it has: the
@@ -284,14 +355,6 @@ func (l *Listener) mayWait(c *Conn) error {
 		return c.joinPoller()
 	}
 	return nil
-}
-
-// calm takes the eventfd's events away.
-func (l *Listener) calm() {
-	if l.made && l.fds[0].Revents != 0 {
-		var events [8]byte
-		_, _ = unix.Read(l.wake, events[:]) // there is one
-	}
 }
 
 // interrupt ends a wait, if there is one. The mutex is held.
@@ -311,7 +374,7 @@ func (l *Listener) closeAlone() {
 		return
 	}
 	l.made = false
-	_, _ = unix.Close(l.fd), unix.Close(l.wake)
+	l.closeDescriptors()
 }
 
 // beCrowd has somebody else accept, and the connection be the poller's.
@@ -361,19 +424,59 @@ func (c *Conn) readAlone(p []byte) (int, error) {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	for {
-		if err := c.l.wait(c, unix.POLLIN, &c.read); err != nil {
-			return 0, err
+		n, err := c.readSoon(p)
+		if err == unix.EAGAIN {
+			if err := c.l.wait(c, unix.EPOLLIN, &c.read); err != nil {
+				return 0, err
+			}
+			n, err = unix.Read(c.fd, p)
 		}
-		switch n, err := unix.Read(c.fd, p); {
+		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 		case err != nil:
-			return 0, os.NewSyscallError("read", err)
+			if errno, ok := err.(unix.Errno); ok {
+				err = os.NewSyscallError("read", errno)
+			}
+			return 0, err
 		case n == 0 && len(p) > 0:
 			return 0, io.EOF
 		default:
+			if c.reads++; c.reads == briskAfter {
+				c.beBrisk()
+			}
 			return n, nil
 		}
 	}
+}
+
+// readSoon reads what comes soon. Its error is EAGAIN if nothing does, or if it is
+// time to look after the listener, too.
+func (c *Conn) readSoon(p []byte) (int, error) {
+	if !c.brisk {
+		return 0, unix.EAGAIN
+	}
+	l := c.l
+	if err := l.mayWait(c); err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	if due := c.due(&c.read); now.Sub(l.looked) >= lookAfter || !due.IsZero() && due.Sub(now) <= soon {
+		return 0, unix.EAGAIN
+	}
+	l.beginWait()
+	n, err := unix.Read(c.fd, p)
+	if err := l.endWait(c); err != nil {
+		return 0, err
+	}
+	return n, err
+}
+
+// beBrisk has reads and writes wait, until soon.
+func (c *Conn) beBrisk() {
+	limit := unix.NsecToTimeval(int64(soon))
+	c.brisk = unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit) == nil &&
+		unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit) == nil &&
+		unix.SetNonblock(c.fd, false) == nil
 }
 
 func (c *Conn) writeAlone(p []byte) (written int, err error) {
@@ -392,7 +495,7 @@ func (c *Conn) writeAlone(p []byte) (written int, err error) {
 		}
 		switch {
 		case err == unix.EAGAIN:
-			if err := c.l.wait(c, unix.POLLOUT, &c.write); err != nil {
+			if err := c.l.wait(c, unix.EPOLLOUT, &c.write); err != nil {
 				return written, err
 			}
 		case err != nil && err != unix.EINTR:

@@ -3,6 +3,7 @@ package tcp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -31,6 +32,26 @@ func solitary(t testing.TB, l *Listener) (conn *Conn, client *net.TCPConn, end f
 		t.Fatal("alone, and the runtime's all the same")
 	}
 	return conn, client, end, crowd
+}
+
+// bothWays tests a connection that is new, and one that has been read so often that
+// it is just read.
+func bothWays(t *testing.T, test func(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{})) {
+	for _, brisk := range []bool{false, true} {
+		t.Run(fmt.Sprintf("brisk=%v", brisk), func(t *testing.T) {
+			l := listen(t)
+			conn, client, end, crowded := solitary(t, l)
+			for range briskAfter {
+				if brisk {
+					say(t, client, conn, "hello")
+				}
+			}
+			if conn.brisk != brisk {
+				t.Fatalf("brisk: %v", conn.brisk)
+			}
+			test(t, l, conn, client, end, crowded)
+		})
+	}
 }
 
 func wantCrowd(t testing.TB, crowded <-chan struct{}, end func() bool) {
@@ -106,9 +127,9 @@ func second[T any](_ T, err error) error { return err }
 
 // When another connection comes while the first one waits, somebody else accepts
 // it, and the first goes on.
-func TestAnotherComes(t *testing.T) {
-	l := listen(t)
-	conn, client, end, crowded := solitary(t, l)
+func TestAnotherComes(t *testing.T) { bothWays(t, testAnotherComes) }
+
+func testAnotherComes(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	if err := conn.SetDeadline(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +168,9 @@ func (c client2) Read(p []byte) (int, error) {
 }
 
 // A connection that always has something to say does not keep others out.
-func TestTalkative(t *testing.T) {
-	l := listen(t)
-	conn, client, end, crowded := solitary(t, l)
+func TestTalkative(t *testing.T) { bothWays(t, testTalkative) }
+
+func testTalkative(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	talked := make(chan struct{})
 	go func() {
 		defer close(talked)
@@ -177,9 +198,9 @@ func TestTalkative(t *testing.T) {
 }
 
 // Who ends a connection and begins another at once is alone all the same.
-func TestOneAfterTheOther(t *testing.T) {
-	l := listen(t)
-	conn, client, end, _ := solitary(t, l)
+func TestOneAfterTheOther(t *testing.T) { bothWays(t, testOneAfterTheOther) }
+
+func testOneAfterTheOther(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	if _, err := client.Write([]byte("bye")); err != nil {
 		t.Fatal(err)
 	}
@@ -194,9 +215,9 @@ func TestOneAfterTheOther(t *testing.T) {
 }
 
 // A goroutine that does something else than wait does not keep others out.
-func TestBusy(t *testing.T) {
-	l := listen(t)
-	conn, client, end, crowded := solitary(t, l)
+func TestBusy(t *testing.T) { bothWays(t, testBusy) }
+
+func testBusy(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	other := dial(t, l)
 	<-crowded
 	say(t, other, accept(t, l), "the second")
@@ -218,27 +239,29 @@ func TestInterrupted(t *testing.T) {
 		"listener closed": {func(c *Conn) error { return errors.Join(c.l.Close(), c.SetReadDeadline(time.Unix(1, 0))) }, os.ErrDeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, _, _, _ := solitary(t, listen(t))
-			if err := conn.SetDeadline(time.Now().Add(time.Hour)); err != nil {
-				t.Fatal(err)
-			}
-			read := reading(t, conn)
-			if err := test.interrupt(conn); err != nil {
-				t.Error(err)
-			}
-			if err := <-read; !errors.Is(err, test.want) {
-				t.Errorf("the read ended with %v", err)
-			}
-			if err := conn.Close(); name != "close" && err != nil {
-				t.Error(err)
-			}
+			bothWays(t, func(t *testing.T, _ *Listener, conn *Conn, _ *net.TCPConn, _ func() bool, _ <-chan struct{}) {
+				if err := conn.SetDeadline(time.Now().Add(time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+				read := reading(t, conn)
+				if err := test.interrupt(conn); err != nil {
+					t.Error(err)
+				}
+				if err := <-read; !errors.Is(err, test.want) {
+					t.Errorf("the read ended with %v", err)
+				}
+				if err := conn.Close(); name != "close" && err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }
 
 // Deadlines end waiting as elsewhere, and leave the connection alone.
-func TestAloneDeadline(t *testing.T) {
-	conn, client, end, _ := solitary(t, listen(t))
+func TestAloneDeadline(t *testing.T) { bothWays(t, testAloneDeadline) }
+
+func testAloneDeadline(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	if err := conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -301,9 +324,9 @@ func TestListenerClosed(t *testing.T) {
 }
 
 // A connection that many goroutines are to use is the runtime's.
-func TestShare(t *testing.T) {
-	l := listen(t)
-	conn, client, end, crowded := solitary(t, l)
+func TestShare(t *testing.T) { bothWays(t, testShare) }
+
+func testShare(t *testing.T, l *Listener, conn *Conn, client *net.TCPConn, end func() bool, crowded <-chan struct{}) {
 	conn.Share()
 	wantCrowd(t, crowded, end)
 	read := make(chan error, 1)

@@ -19,9 +19,12 @@
 // goroutine waits in the kernel by itself, as a C program would: for the
 // connection and the listener together, with both outside of the runtime's poller.
 //
-//	Accept ─→ Conn ─ Alone ─→ Read, Write: poll(connection, listener, wake)
+//	Accept ─→ Conn ─ Alone ─→ Read, Write: epoll(connection, listener)
 //	  ↑                                        │ another connection comes, or
 //	  └──────────── crowd ←────────────────────┘ somebody wants something
+//
+// One that has read a few times is just read, for milliseconds at a time, and
+// others are looked after in between.
 //
 // That ends, and both are the runtime's again, as soon as another connection
 // comes; a goroutine that is not the connection's own closes it or sets its
