@@ -1,12 +1,12 @@
 package tcp
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,15 +14,6 @@ import (
 )
 
 const (
-	// patience is for how long a connection's goroutine may do something else
-	// than wait while nobody accepts.
-	patience = 25 * time.Millisecond
-
-	// The runtime takes a goroutine that was not rescheduled for ten milliseconds
-	// for one that computes, and sends signals and wakes threads to stop it. Half
-	// of that after the last time one that waits here lets others run.
-	yieldAfter = 5 * time.Millisecond
-
 	// A connection that has read so often is likely to read again soon. Its
 	// goroutine then just reads, for so long at a time, which costs less than to wait
 	// for the listener, too; so others are looked after now and then only.
@@ -30,6 +21,20 @@ const (
 	soon       = 5 * time.Millisecond
 	lookAfter  = 2 * time.Millisecond
 )
+
+// places counts the connections that are alone, of all listeners. They must be
+// fewer than the runtime's processors.
+var places atomic.Int32
+
+func takePlace() bool {
+	if int(places.Add(1)) < runtime.GOMAXPROCS(0) {
+		return true
+	}
+	givePlace()
+	return false
+}
+
+func givePlace() { places.Add(-1) }
 
 // alone is what a connection has while it is outside of the runtime's poller. It
 // is the listener's mutex's.
@@ -39,28 +44,6 @@ type alone struct {
 	reads  int
 	brisk  bool // reads and writes may wait, until soon
 	closed bool
-}
-
-// solitude is what a listener has for waiting outside of the runtime's poller.
-// The descriptors stay once they are made: a listener goes back and forth.
-type solitude struct {
-	made    bool
-	fd      int // the listener's, nonblocking
-	wake    int // an eventfd that ends a wait
-	epoll   int // waits for both, and for conn
-	waiting bool
-	conn    *Conn  // the one that is alone
-	crowd   func() // not yet called
-	knocked bool   // another connection came while this one had something to say
-	yielded time.Time
-	looked  time.Time // after the listener
-
-	events [3]unix.EpollEvent // of the wait, which is one at a time
-
-	turns    int // waits begun
-	watch    *time.Timer
-	watching bool // watch runs
-	watched  int  // turns when it was set
 }
 
 // Alone says that this goroutine serves the connection and nobody accepts
@@ -77,17 +60,11 @@ func (c *Conn) Alone(crowd func()) (end func() (alone bool)) {
 	l := c.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.open != 1 || l.lonely < lonelyEnough || runtime.GOMAXPROCS(0) == 1 {
+	if l.closed || l.open != 1 || l.lonely < lonelyEnough || !takePlace() {
 		return nil
 	}
-	if l.tcp != nil {
-		if l.make() != nil {
-			return nil
-		}
-		_ = l.tcp.Close() // the descriptor of its own listens on
-		l.tcp = nil
-	}
-	if tcp := c.tcp.Load(); tcp != nil && c.leavePoller(tcp) != nil {
+	if l.leavePoller() != nil || c.leavePoller() != nil {
+		givePlace()
 		return nil // Accept finds the connection open, and lets the poller have the listener
 	}
 	l.conn, l.crowd = c, crowd
@@ -95,48 +72,6 @@ func (c *Conn) Alone(crowd func()) (end func() (alone bool)) {
 	l.knocked = false
 	l.attend()
 	return l.end
-}
-
-func (l *Listener) end() (alone bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	alone = l.crowd != nil
-	l.conn, l.crowd = nil, nil
-	return alone
-}
-
-// make makes the descriptors.
-func (l *Listener) make() (err error) {
-	if l.made {
-		return nil
-	}
-	if l.fd, err = duplicate(l.tcp); err != nil {
-		return err
-	}
-	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		_ = unix.Close(l.fd)
-		return err
-	}
-	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
-		err = errors.Join(l.expect(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN), l.expect(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN))
-	}
-	if err != nil {
-		l.closeDescriptors()
-		return err
-	}
-	l.made = true
-	return nil
-}
-
-// expect has waits end at the descriptor's events.
-func (l *Listener) expect(change, fd int, events uint32) error {
-	return unix.EpollCtl(l.epoll, change, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
-}
-
-func (l *Listener) closeDescriptors() {
-	for _, fd := range []int{l.fd, l.wake, l.epoll} {
-		_ = unix.Close(fd) // nothing is unsent
-	}
 }
 
 // duplicate gives a descriptor of its own for what the runtime's poller has.
@@ -156,7 +91,11 @@ func duplicate(of syscall.Conn) (fd int, err error) {
 
 // leavePoller takes the connection away from the runtime's poller. The mutex of
 // the listener is held.
-func (c *Conn) leavePoller(tcp *net.TCPConn) error {
+func (c *Conn) leavePoller() error {
+	tcp := c.tcp.Load()
+	if tcp == nil {
+		return nil
+	}
 	fd, err := duplicate(tcp)
 	if err != nil {
 		return err
@@ -187,147 +126,6 @@ func (c *Conn) joinPoller() error {
 	return errCrowd
 }
 
-// poller gives the listener as the runtime's poller has it, nil when it is to be
-// waited for outside of it. The mutex is held.
-func (l *Listener) poller() (*net.TCPListener, error) {
-	if l.closed {
-		return nil, net.ErrClosed
-	}
-	if l.tcp != nil || l.lonely >= lonelyEnough && l.open == 0 {
-		return l.tcp, nil
-	}
-	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	file := os.NewFile(uintptr(fd), "")
-	defer file.Close() // tcp has one of its own
-	tcp, err := net.FileListener(file)
-	if err != nil {
-		return nil, err
-	}
-	l.tcp = tcp.(*net.TCPListener)
-	return l.tcp, nil
-}
-
-// acceptAlone waits for a connection outside of the runtime's poller. The mutex is
-// held, but not while it waits.
-func (l *Listener) acceptAlone() (*Conn, error) {
-	for {
-		if err := l.wait(nil, 0, nil); err != nil {
-			return nil, err
-		}
-		fd, from, err := syscall.Accept4(l.fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
-		switch err {
-		case nil:
-		case syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED:
-			continue // that one is gone
-		default:
-			return nil, os.NewSyscallError("accept4", err)
-		}
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // only slower without
-		return &Conn{l: l, remote: address(from), alone: alone{fd: fd}}, nil
-	}
-}
-
-// wait waits until the connection is ready, or without one until the listener is.
-// The mutex is held, but not meanwhile.
-func (l *Listener) wait(c *Conn, events uint32, d *deadline) error {
-	for {
-		if err := l.mayWait(c); err != nil {
-			return err
-		}
-		now := time.Now()
-		if now.Sub(l.yielded) >= yieldAfter {
-			l.yielded = now
-			l.mu.Unlock()
-			runtime.Gosched()
-			l.mu.Lock()
-			continue
-		}
-		timeout := -1
-		if c != nil {
-			if err := c.expect(events); err != nil {
-				return err
-			}
-			if due := c.due(d); !due.IsZero() {
-				left := due.Sub(now)
-				if left <= 0 {
-					return os.ErrDeadlineExceeded
-				}
-				timeout = int(min(left, time.Hour)/time.Millisecond) + 1
-			}
-		}
-		l.looked = now
-		l.beginWait()
-		n, err := unix.EpollWait(l.epoll, l.events[:], timeout)
-		if err := l.endWait(c); err != nil {
-			return err
-		}
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return os.NewSyscallError("epoll_wait", err)
-		}
-		var ready, knocks, woken bool
-		for _, e := range l.events[:n] {
-			switch int(e.Fd) {
-			case l.fd:
-				knocks = true
-			case l.wake:
-				woken = true
-			default:
-				ready = true
-			}
-		}
-		if woken && l.made {
-			var count [8]byte
-			_, _ = unix.Read(l.wake, count[:]) // there is one
-		}
-		if c == nil {
-			if knocks {
-				return l.mayWait(nil)
-			}
-			continue
-		}
-		// Whoever ends one connection and begins another at once is still alone: what
-		// this one has to say comes first, but only once.
-		if woken || knocks && (l.knocked || !ready) {
-			l.beCrowd()
-			continue
-		}
-		if l.knocked = knocks; ready {
-			return l.mayWait(c)
-		}
-	}
-}
-
-// beginWait unlocks the mutex for a system call that waits.
-func (l *Listener) beginWait() {
-	l.turns++
-	l.waiting = true
-	l.mu.Unlock()
-}
-
-// endWait locks it again, and does what others left to who waited.
-func (l *Listener) endWait(c *Conn) error {
-	l.mu.Lock()
-	l.waiting = false
-	if l.closed {
-		l.closeAlone()
-	}
-	if c == nil {
-		return nil
-	}
-	l.attend()
-	if c.closed {
-		_ = unix.Close(c.fd) // nobody asks any more
-		return net.ErrClosed
-	}
-	return nil
-}
-
 // expect has waits end at these events of the connection.
 func (c *Conn) expect(events uint32) error {
 	change := unix.EPOLL_CTL_MOD
@@ -339,79 +137,6 @@ func (c *Conn) expect(events uint32) error {
 	}
 	c.events = events
 	return os.NewSyscallError("epoll_ctl", c.l.expect(change, c.fd, events))
-}
-
-// mayWait reports why the goroutine may not wait, or go on after it has: the
-// listener or the connection is closed, or the connection the poller's.
-func (l *Listener) mayWait(c *Conn) error {
-	switch {
-	case c == nil && l.closed:
-		return net.ErrClosed
-	case c == nil:
-		return nil
-	case c.closed:
-		return net.ErrClosed
-	case l.conn != c || l.closed:
-		return c.joinPoller()
-	}
-	return nil
-}
-
-// interrupt ends a wait, if there is one. The mutex is held.
-func (l *Listener) interrupt() {
-	if l.waiting {
-		_, _ = unix.Write(l.wake, []byte{0, 0, 0, 0, 0, 0, 0, 1}) // does not fail before 2^64 of them
-	}
-}
-
-// closeAlone closes the descriptors, or has who waits for them do it.
-func (l *Listener) closeAlone() {
-	if !l.made {
-		return
-	}
-	if l.waiting {
-		l.interrupt()
-		return
-	}
-	l.made = false
-	l.closeDescriptors()
-}
-
-// beCrowd has somebody else accept, and the connection be the poller's.
-func (l *Listener) beCrowd() {
-	l.lonely = 0
-	l.conn = nil
-	if crowd := l.crowd; crowd != nil {
-		l.crowd = nil
-		crowd()
-	}
-}
-
-// attend sees to it that look is called as long as the connection's goroutine does
-// something else than wait.
-func (l *Listener) attend() {
-	if l.watching {
-		return
-	}
-	l.watching, l.watched = true, l.turns
-	if l.watch == nil {
-		l.watch = time.AfterFunc(patience, l.look)
-	} else {
-		l.watch.Reset(patience)
-	}
-}
-
-func (l *Listener) look() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.watching = false
-	switch {
-	case l.waiting || l.conn == nil:
-	case l.turns == l.watched:
-		l.beCrowd()
-	default:
-		l.attend()
-	}
 }
 
 func (c *Conn) due(d *deadline) time.Time {

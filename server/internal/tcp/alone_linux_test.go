@@ -28,6 +28,7 @@ func solitary(t testing.TB, l *Listener) (conn *Conn, client *net.TCPConn, end f
 	if end == nil {
 		t.Fatal("not alone")
 	}
+	t.Cleanup(func() { end() })
 	if conn.tcp.Load() != nil {
 		t.Fatal("alone, and the runtime's all the same")
 	}
@@ -445,4 +446,25 @@ func descriptors(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return len(all)
+}
+
+// Of several listeners' connections fewer are alone than the runtime has
+// processors.
+func TestPlaces(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	_, _, end, _ := solitary(t, listen(t))
+	l := listen(t)
+	dial(t, l)
+	conn := accept(t, l)
+	if conn.Alone(func() {}) != nil {
+		t.Error("both of two processors are kept from other work")
+	}
+	end()
+	if conn.Alone(func() {}) == nil {
+		t.Error("not alone, and nobody else is")
+	}
+	if n := places.Load(); n != 1 {
+		t.Errorf("%d connections are alone", n)
+	}
+	l.end()
 }

@@ -33,6 +33,6 @@
 // at a time for a while.
 //
 // A goroutine that waits so keeps one of the runtime's processors from other work
-// until the runtime takes it away, so there is none of this where there is but
-// one. Nor is there on systems other than Linux.
+// until the runtime takes it away, so fewer connections are alone, of all listeners,
+// than there are processors. On systems other than Linux none is.
 package tcp
