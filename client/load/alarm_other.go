@@ -2,11 +2,4 @@
 
 package load
 
-import "time"
-
-// An alarm is nothing here: Go's timers serve.
-type alarm struct{}
-
-func newAlarm(<-chan struct{}) *alarm { return nil }
-
-func (*alarm) wait(time.Duration) bool { return false }
+func newAlarm(over <-chan struct{}) alarm { return newTimer(over) }

@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := warmUp(ctx, cfg.Client); err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, begun: make(chan struct{}), over: make(chan struct{})}
+	r := &run{cfg: cfg, begun: make(chan struct{}), over: make(chan struct{}), due: make(chan time.Time)}
 	r.undialled.Store(int64(cfg.Concurrency))
 	if cfg.Rate == 0 {
 		r.start()
@@ -93,7 +93,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	defer context.AfterFunc(ctx, r.stop)()
 	defer r.stop()
 
-	var workers, reporter sync.WaitGroup
+	var workers, pacer, reporter sync.WaitGroup
 	if cfg.Progress != nil {
 		finished := make(chan struct{})
 		reporter.Go(func() {
@@ -106,12 +106,17 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		defer reporter.Wait()
 		defer close(finished)
 	}
+	if cfg.Rate > 0 {
+		pacer.Go(r.pace)
+	}
 	for range cfg.Concurrency {
 		workers.Go(func() { r.work(ctx) })
 	}
 	workers.Wait()
 	r.start() // for a run that ended before
 	r.clock.Stop()
+	r.stop()
+	pacer.Wait()
 	return r.report(ctx), nil
 }
 
@@ -148,8 +153,10 @@ type run struct {
 	overOnce sync.Once
 	over     chan struct{} // closed when no message is to be begun any more
 
+	due    chan time.Time // with a rate: the times of messages, as they come
+	unsent int64          // set when the pacer has ended
+
 	dialled     atomic.Int64 // sessions begun
-	slots       atomic.Int64 // messages begun or waited for, with a rate
 	connections atomic.Int64
 	messages    atomic.Int64
 	connect     histogram
@@ -187,31 +194,26 @@ func (r *run) isOver() bool {
 
 // work makes one session after the other until none is left to make.
 func (r *run) work(ctx context.Context) {
-	p := &pauser{timer: time.NewTimer(0), over: r.over}
-	defer p.timer.Stop()
-	if r.cfg.Rate > 0 {
-		p.alarm = newAlarm(r.over)
-	}
 	arrive := sync.OnceFunc(r.arrive)
 	defer arrive()
-	pause := firstPause
+	wait, pause := newTimer(r.over), firstPause
 	for !r.isOver() {
 		if n := r.dialled.Add(1); r.cfg.Connections > 0 && n > int64(r.cfg.Connections) {
 			return
 		}
-		err := r.session(ctx, p, arrive)
+		err := r.session(ctx, arrive)
 		if err == nil || ctx.Err() != nil {
 			pause = firstPause
 			continue
 		}
 		r.failures.add(err)
-		p.wait(time.Now().Add(pause))
+		wait(time.Now().Add(pause))
 		pause = min(2*pause, lastPause)
 	}
 }
 
 // session is one connection with its messages.
-func (r *run) session(ctx context.Context, p *pauser, arrive func()) error {
+func (r *run) session(ctx context.Context, arrive func()) error {
 	dialled := time.Now()
 	session, err := client.Dial(ctx, r.cfg.Client)
 	arrive()
@@ -227,7 +229,7 @@ func (r *run) session(ctx context.Context, p *pauser, arrive func()) error {
 	case <-r.over:
 		return nil
 	}
-	due, ok := r.nextSlot(p)
+	due, ok := r.nextSlot()
 	if !ok {
 		return nil
 	}
@@ -240,7 +242,7 @@ func (r *run) session(ctx context.Context, p *pauser, arrive func()) error {
 		if n == r.cfg.Messages {
 			return nil
 		}
-		if due, ok = r.nextSlot(p); !ok {
+		if due, ok = r.nextSlot(); !ok {
 			return nil
 		}
 	}
@@ -248,45 +250,15 @@ func (r *run) session(ctx context.Context, p *pauser, arrive func()) error {
 
 // nextSlot waits for the time of the next message, which is now unless there
 // is a rate, and gives it. It is false when no message is to be begun.
-func (r *run) nextSlot(p *pauser) (due time.Time, ok bool) {
+func (r *run) nextSlot() (due time.Time, ok bool) {
 	if r.isOver() {
 		return time.Time{}, false
 	}
 	if r.cfg.Rate == 0 {
 		return time.Now(), true
 	}
-	due = r.dueAt(r.slots.Add(1) - 1)
-	return due, p.wait(due)
-}
-
-// dueAt is the time of the nth message on the schedule.
-func (r *run) dueAt(n int64) time.Time {
-	return r.begin.Add(time.Duration(float64(n) / r.cfg.Rate * float64(time.Second)))
-}
-
-// A pauser waits for one worker.
-type pauser struct {
-	timer *time.Timer
-	alarm *alarm // nil: the timer will do
-	over  <-chan struct{}
-}
-
-// wait waits until a time; false if the run is over before.
-func (p *pauser) wait(until time.Time) bool {
-	d := time.Until(until)
-	if d <= 0 {
-		return true
-	}
-	if p.alarm != nil {
-		return p.alarm.wait(d)
-	}
-	p.timer.Reset(d)
-	select {
-	case <-p.timer.C:
-		return true
-	case <-p.over:
-		return false
-	}
+	due, ok = <-r.due
+	return due, ok
 }
 
 func (r *run) reportProgress(finished <-chan struct{}) {
@@ -328,18 +300,8 @@ func (r *run) report(ctx context.Context) *Report {
 	}
 	rep.Bytes = rep.Messages * int64(len(r.cfg.Message))
 	rep.Interrupted = ctx.Err() != nil
-	if r.cfg.Rate > 0 && r.cfg.Duration > 0 {
-		rep.Unsent = r.unsent(rep.Elapsed)
+	if r.cfg.Duration > 0 {
+		rep.Unsent = r.unsent
 	}
 	return rep
-}
-
-// unsent is how many messages were due and not begun. Those that were waited
-// for when the run ended, or that had failed sessions, are not among them.
-func (r *run) unsent(elapsed time.Duration) int64 {
-	due := math.Ceil(r.cfg.Rate * min(elapsed, r.cfg.Duration).Seconds())
-	if asked := r.asked(); asked > 0 {
-		due = min(due, asked)
-	}
-	return max(0, int64(due)-r.slots.Load())
 }

@@ -135,6 +135,27 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestAlarm has alarms that are never early, and end with the run.
+func TestAlarm(t *testing.T) {
+	for name, set := range map[string]func(<-chan struct{}) alarm{"the system's": newAlarm, "Go's": newTimer} {
+		over := make(chan struct{})
+		wait := set(over)
+		for d := -time.Millisecond; d < 5*time.Millisecond; d += 250 * time.Microsecond {
+			until := time.Now().Add(d)
+			if !wait(until) {
+				t.Fatalf("%s ended before the run", name)
+			}
+			if early := time.Until(until); early > 0 {
+				t.Errorf("%s is early by %v", name, early)
+			}
+		}
+		time.AfterFunc(10*time.Millisecond, func() { close(over) })
+		if wait(time.Now().Add(time.Hour)) {
+			t.Errorf("%s went off", name)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	_, leaving := serve(t, clienttest.Leaving)
 	gone, refused := serve(t, clienttest.Honest)
@@ -160,15 +181,17 @@ func TestErrors(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	_, cfg := serve(t, clienttest.Honest)
-	ctx, cancel := context.WithCancel(t.Context())
-	r := mustRun(t, ctx, Config{Client: cfg, Message: []byte("m"), Connections: 1, Messages: 1 << 40,
-		Progress: func(p Progress) { cancel() }})
-	if !r.Interrupted || r.Messages == 0 || r.Failed() != 0 {
-		t.Errorf("report: %+v", r)
-	}
-	var text bytes.Buffer
-	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "interrupted") {
-		t.Errorf("%v; text:\n%s", err, &text)
+	for _, rate := range []float64{0, 100, 1e7} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := mustRun(t, ctx, Config{Client: cfg, Message: []byte("m"), Connections: 1, Messages: 1 << 40, Rate: rate,
+			Progress: func(p Progress) { cancel() }})
+		if !r.Interrupted || r.Messages == 0 || r.Failed() != 0 {
+			t.Errorf("rate %g: report: %+v", rate, r)
+		}
+		var text bytes.Buffer
+		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "interrupted") {
+			t.Errorf("rate %g: %v; text:\n%s", rate, err, &text)
+		}
 	}
 }
 

@@ -144,6 +144,14 @@ type floor struct {
 	answered [2]int
 }
 
+// Lengths in bytes with enctype 18.
+const (
+	header   = 5                 // of a frame
+	overhead = 16 + 16 + 16 + 12 // of a sealed message: header, confounder, header again, MAC
+	reply    = 156               // an AP-REP
+	mic      = 16 + 12           // a MIC token
+)
+
 func (s *site) startFloor() (*floor, error) {
 	sec, err := s.alice.Initiate(context.Background(), gss.Request{Target: gss.HostService(serviceName)})
 	if err != nil {
@@ -154,12 +162,6 @@ func (s *site) startFloor() (*floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	const (
-		header   = 5                 // of a frame
-		overhead = 16 + 16 + 16 + 12 // of a sealed message: header, confounder, header again, MAC
-		reply    = 156               // an AP-REP
-		mic      = 16 + 12           // a MIC token
-	)
 	frame := func(n int) []byte {
 		b := make([]byte, header+n)
 		b[0] = byte(token.NOOP)

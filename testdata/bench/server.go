@@ -349,48 +349,75 @@ func (b *bench) inetd(s *site, side string) error {
 }
 
 // halfLoad finds the peak of 64 connections, then has messages come at half of
-// it, on a schedule; several times, as the peak moves with what else the machine
-// does. What it tells of a server's latency is spoilt where the system gives the
-// server no processor: for how long that was is measured, too.
+// it, on a schedule, to gss-server and to the floor; several times, as the peak
+// moves with what else the machine does.
 func (b *bench) halfLoad(s *site) error {
 	srv, err := s.start("ours")
 	if err != nil {
 		return err
 	}
 	defer srv.stop()
+	echo, err := s.startEcho(header + mic)
+	if err != nil {
+		return err
+	}
+	defer echo.stop()
 	runs, duration := 4, time.Second
 	if b.quick {
 		runs, duration = 1, 200*time.Millisecond
 	}
 	for range runs {
 		cfg := load.Config{Client: srv.config(), Message: text(1024), Concurrency: 64, Duration: duration / 2}
-		peak, err := load.Run(context.Background(), cfg)
+		peak, err := runLoad(cfg)
 		if err != nil {
 			return err
 		}
 		cfg.Rate = float64(peak.Messages) / peak.Elapsed.Seconds() / 2
 		cfg.Duration = duration
-		before, err := srv.schedule()
-		if err != nil {
+		if err := b.scheduled("ours", srv, cfg); err != nil {
 			return err
 		}
-		half, err := load.Run(context.Background(), cfg)
-		if err != nil {
+		cfg.Client = client.Config{Addr: echo.addr, Unauthenticated: true}
+		cfg.Message = text(1024 + overhead)
+		if err := b.scheduled("go", echo, cfg); err != nil {
 			return err
 		}
-		after, err := srv.schedule()
-		if err != nil {
-			return err
-		}
-		if n := peak.Failed() + half.Failed(); n > 0 {
-			return fmt.Errorf("load: %d sessions failed", n)
-		}
-		b.figures.add(key{"ours", "half-p50", 18, 1024}, float64(half.Message.P50))
-		b.figures.add(key{"ours", "half-p99", 18, 1024}, float64(half.Message.P99))
-		b.figures.add(key{"ours", "half-running", 18, 1024}, float64(after.running-before.running)/float64(half.Messages))
-		b.figures.add(key{"ours", "half-waiting", 18, 1024}, float64(after.waiting-before.waiting)/float64(half.Messages))
 	}
 	return nil
+}
+
+// scheduled measures messages on a schedule. What their latency tells of a
+// server is spoilt where the system gives the server no processor: for how long
+// that was is measured, too.
+func (b *bench) scheduled(side string, srv *server, cfg load.Config) error {
+	before, err := srv.schedule()
+	if err != nil {
+		return err
+	}
+	half, err := runLoad(cfg)
+	if err != nil {
+		return err
+	}
+	after, err := srv.schedule()
+	if err != nil {
+		return err
+	}
+	b.figures.add(key{side, "half-p50", 18, 1024}, float64(half.Message.P50))
+	b.figures.add(key{side, "half-p99", 18, 1024}, float64(half.Message.P99))
+	b.figures.add(key{side, "half-running", 18, 1024}, float64(after.running-before.running)/float64(half.Messages))
+	b.figures.add(key{side, "half-waiting", 18, 1024}, float64(after.waiting-before.waiting)/float64(half.Messages))
+	return nil
+}
+
+func runLoad(cfg load.Config) (*load.Report, error) {
+	report, err := load.Run(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	if n := report.Failed(); n > 0 {
+		return nil, fmt.Errorf("load: %d sessions failed", n)
+	}
+	return report, nil
 }
 
 // idle is what 10,000 connections that stand and say nothing cost.

@@ -4,7 +4,7 @@
 //	echo PORT ANSWER ANSWER ...
 //
 // The answers' lengths in bytes are those of one connection, the last for every
-// further frame, until one is empty.
+// further frame, until one is empty. An empty one at first is a greeting.
 package main
 
 import (
@@ -15,6 +15,8 @@ import (
 	"net"
 	"os"
 	"strconv"
+
+	"github.com/countersign-go/countersign/token"
 )
 
 const header = 5 // flags and length
@@ -24,7 +26,10 @@ func main() {
 	for _, arg := range os.Args[2:] {
 		n, err := strconv.Atoi(arg)
 		check(err)
-		answers = append(answers, make([]byte, n))
+		answer := make([]byte, n)
+		answer[0] = byte(token.NOOP)
+		binary.BigEndian.PutUint32(answer[1:], uint32(n-header))
+		answers = append(answers, answer)
 	}
 	l, err := net.Listen("tcp", "localhost:"+os.Args[1])
 	check(err)
@@ -46,6 +51,9 @@ func serve(conn net.Conn, answers [][]byte) {
 			return
 		}
 		n := binary.BigEndian.Uint32(buf[1:header])
+		if n == 0 && i == 0 {
+			continue
+		}
 		if _, err := io.ReadFull(r, buf[:n]); n == 0 || err != nil {
 			return
 		}
