@@ -242,7 +242,7 @@ func (b *bench) server() error {
 			return err
 		}
 		for range 20 {
-			for _, side := range s.sides() {
+			for _, side := range append(s.sides(), "go") {
 				if err := b.inetd(s, side); err != nil {
 					return fmt.Errorf("%s under -inetd: %w", side, err)
 				}
@@ -329,7 +329,10 @@ func (b *bench) inetd(s *site, side string) error {
 	if err := frames.WriteToken(request); err != nil {
 		return err
 	}
-	cmd := s.command(side, "-inetd")
+	cmd := exec.Command(s.echo, "-inetd", strconv.Itoa(header+reply))
+	if side != "go" {
+		cmd = s.command(side, "-inetd")
+	}
 	cmd.Stdin, cmd.Stdout = file, file
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

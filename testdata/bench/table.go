@@ -125,6 +125,7 @@ var serverRows = []serverRow{
 	{"the same: bare Go echo", key{"go", "half-p99", 18, 1024}, key{"go", "half-p50", 18, 1024}, timeText, 0, 0},
 	{"1 KiB exchange at half the peak load, a message: gss-server waits for a processor, runs", key{"ours", "half-waiting", 18, 1024}, key{"ours", "half-running", 18, 1024}, timeText, 0, 0},
 	{"-inetd, exec to first reply byte: gss-server, MIT's", key{"ours", "inetd", 18, 0}, key{"mit", "inetd", 18, 0}, timeText, 0, 1.5},
+	{"the same: bare Go echo, MIT's gss-server", key{"go", "inetd", 18, 0}, key{"mit", "inetd", 18, 0}, timeText, 0, 0},
 }
 
 var idleMemory = key{"ours", "idle-bytes", 18, 10000}

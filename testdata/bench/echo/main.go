@@ -2,6 +2,7 @@
 // the same frames, answers with as many bytes and closes, and does nothing else.
 //
 //	echo PORT ANSWER ANSWER ...
+//	echo -inetd ANSWER ANSWER ...	the one connection on descriptor 0
 //
 // The answers' lengths in bytes are those of one connection, the last for every
 // further frame, until one is empty. An empty one at first is a greeting.
@@ -30,6 +31,12 @@ func main() {
 		answer[0] = byte(token.NOOP)
 		binary.BigEndian.PutUint32(answer[1:], uint32(n-header))
 		answers = append(answers, answer)
+	}
+	if os.Args[1] == "-inetd" {
+		conn, err := net.FileConn(os.Stdin)
+		check(err)
+		serve(conn, answers)
+		return
 	}
 	l, err := net.Listen("tcp", "localhost:"+os.Args[1])
 	check(err)
