@@ -58,10 +58,16 @@ func (c *Checksum) Verify(mac, message, trailer []byte) bool {
 }
 
 func (c *Checksum) sum(s *state, message, trailer []byte) []byte {
-	s.begin(c.mac)
-	s.write(message)
-	s.writeShort(trailer)
-	mac := s.finish(c.mac)
+	var mac []byte
+	if n := len(message) + len(trailer); s.oneBlock(n) {
+		copy(s.block[copy(s.block[:], message):], trailer)
+		mac = s.sumBlock(c.mac, n)
+	} else {
+		s.begin(c.mac)
+		s.write(message)
+		s.writeShort(trailer)
+		mac = s.finish(c.mac)
+	}
 	s.keyed = false // that is all it holds
 	return mac[:c.p.macSize]
 }
