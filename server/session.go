@@ -180,7 +180,8 @@ func (s *Session) Note(key string, value any) {
 // Log writes a log record with the session's fields.
 func (s *Session) Log(level logrus.Level, what string) {
 	if s.Logs(level) {
-		s.srv.cfg.Log.WithFields(s.fields).Log(level, what)
+		// Log copies the fields, WithFields would copy them once more.
+		(&logrus.Entry{Logger: s.srv.cfg.Log, Data: s.fields}).Log(level, what)
 	}
 }
 

@@ -22,7 +22,9 @@ type Listener struct {
 }
 
 // NewListener takes the listener over. Until a connection is the only one both are
-// the runtime's as they are elsewhere.
+// the runtime's as they are elsewhere. Connections accepted outside of its poller
+// have what they inherit from the listener's socket of keep-alive, and not what a
+// net.ListenConfig says.
 func NewListener(tcp *net.TCPListener) *Listener {
 	return &Listener{addr: tcp.Addr(), tcp: tcp, lonely: lonelyEnough - 1}
 }
