@@ -241,7 +241,7 @@ type fakeSocket struct {
 
 	mu        sync.Mutex
 	clients   map[path]*packetio.Buffer // get what is sent to them
-	sent      [][]byte                  // the last few
+	sent      []sentDatagram            // the last few
 	sentBytes int
 	sentCount int
 }
@@ -251,6 +251,11 @@ type fakeDatagram struct {
 	from netip.AddrPort
 	to   netip.Addr // may be invalid
 	err  error
+}
+
+type sentDatagram struct {
+	data []byte
+	to   netip.AddrPort
 }
 
 func newFakeSocket() *fakeSocket {
@@ -274,7 +279,7 @@ func (f *fakeSocket) send(b []byte, way path) (int, error) {
 	}
 	f.sentBytes += len(b)
 	f.sentCount++
-	if f.sent = append(f.sent, slices.Clone(b)); len(f.sent) > 8 {
+	if f.sent = append(f.sent, sentDatagram{slices.Clone(b), way.remote}); len(f.sent) > 8 {
 		f.sent = f.sent[1:]
 	}
 	return len(b), nil
@@ -287,7 +292,19 @@ func (f *fakeSocket) last() []byte {
 	if len(f.sent) == 0 {
 		return nil
 	}
-	return f.sent[len(f.sent)-1]
+	return f.sent[len(f.sent)-1].data
+}
+
+// lastTo gives the last datagram that was sent to a client.
+func (f *fakeSocket) lastTo(client netip.AddrPort) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range slices.Backward(f.sent) {
+		if d.to == client {
+			return d.data
+		}
+	}
+	return nil
 }
 
 func (f *fakeSocket) count() (datagrams, bytes int) {
@@ -353,7 +370,7 @@ func (f *fakeSocket) silentHello(t testing.TB, from netip.AddrPort) {
 	t.Helper()
 	f.in <- fakeDatagram{data: testHello(0, 0, nil), from: from}
 	synctest.Wait()
-	f.in <- fakeDatagram{data: testHello(1, 1, cookieIn(t, f.last())), from: from}
+	f.in <- fakeDatagram{data: testHello(1, 1, cookieIn(t, f.lastTo(from))), from: from}
 	synctest.Wait()
 }
 
