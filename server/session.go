@@ -166,13 +166,16 @@ func (s *Session) Logs(level logrus.Level) bool {
 	return s.srv.cfg.Log != nil && s.srv.cfg.Log.IsLevelEnabled(level)
 }
 
-// Note adds a field to all further log records of the session. Of text longer
-// than 1 KiB they have the beginning and the length.
+// Note adds a field to all further log records of the session; nil takes it away.
+// Of text longer than 1 KiB they have the beginning and the length.
 func (s *Session) Note(key string, value any) {
-	if s.fields != nil {
-		if text, ok := value.(string); ok {
-			value = clip(text)
-		}
+	switch text, isText := value.(string); {
+	case s.fields == nil:
+	case value == nil:
+		delete(s.fields, key)
+	case isText:
+		s.fields[key] = clip(text)
+	default:
 		s.fields[key] = value
 	}
 }

@@ -21,8 +21,12 @@ func Bindings(s *server.Session) *gss.ChannelBindings {
 }
 
 // Log says in the session's log whose context stands, and for which local user the
-// client stands; none if that is empty, for the reason lerr if there is one.
+// client stands; none if that is empty, for the reason lerr if there is one. The
+// flags and the end of the context's time are told this once.
 func Log(s *server.Session, info gss.Info, local string, lerr error) {
+	if !s.Logs(logrus.WarnLevel) {
+		return
+	}
 	s.Note("client", info.Initiator.String())
 	s.Note("mechanism", info.Mechanism.Name())
 	s.Note("flags", info.Flags.String())
@@ -36,6 +40,8 @@ func Log(s *server.Session, info gss.Info, local string, lerr error) {
 		s.Note("expires", info.Expires.UTC().Format(time.RFC3339))
 	}
 	s.Log(logrus.InfoLevel, "context established")
+	s.Note("flags", nil)
+	s.Note("expires", nil)
 }
 
 // NoteStatus has the session's further records tell the status of a GSS-API call

@@ -45,6 +45,11 @@ func TestLog(t *testing.T) {
 		records[1]["level"] != "warning" || records[1]["status"] != "no such group" || records[1]["why"] != "there is no group 9" {
 		t.Fatalf("records %.2000v", records)
 	}
+	for i, r := range records { // told once
+		if flags, ok := r["flags"]; ok != (i == 0) {
+			t.Errorf("record %d has the flags %v", i, flags)
+		}
+	}
 	if end := records[len(records)-1]; end["msg"] != "session ended" || end["requests"] != 51.0 || end["pushed"] != 1.0 || end["refused"] != 50.0 {
 		t.Errorf("end %.1000v", end)
 	}
