@@ -351,9 +351,9 @@ func (b *bench) inetd(s *site, side string) error {
 	return nil
 }
 
-// halfLoad finds the peak of 64 connections, then has messages come at half of
-// it, on a schedule, to gss-server and to the floor; several times, as the peak
-// moves with what else the machine does.
+// halfLoad has messages come on a schedule, at half the peak of 64 connections, to
+// gss-server and to the floor: several times, as peaks move with what else the
+// machine does.
 func (b *bench) halfLoad(s *site) error {
 	srv, err := s.start("ours")
 	if err != nil {
@@ -365,34 +365,36 @@ func (b *bench) halfLoad(s *site) error {
 		return err
 	}
 	defer echo.stop()
-	runs, duration := 4, time.Second
+	runs := 4
 	if b.quick {
-		runs, duration = 1, 200*time.Millisecond
+		runs = 1
 	}
 	for range runs {
-		cfg := load.Config{Client: srv.config(), Message: text(1024), Concurrency: 64, Duration: duration / 2}
-		peak, err := runLoad(cfg)
-		if err != nil {
+		if err := b.half("ours", srv, load.Config{Client: srv.config(), Message: text(1024)}); err != nil {
 			return err
 		}
-		cfg.Rate = float64(peak.Messages) / peak.Elapsed.Seconds() / 2
-		cfg.Duration = duration
-		if err := b.scheduled("ours", srv, cfg); err != nil {
-			return err
-		}
-		cfg.Client = client.Config{Addr: echo.addr, Unauthenticated: true}
-		cfg.Message = text(1024 + overhead)
-		if err := b.scheduled("go", echo, cfg); err != nil {
+		bare := client.Config{Addr: echo.addr, Unauthenticated: true}
+		if err := b.half("go", echo, load.Config{Client: bare, Message: text(1024 + overhead)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// scheduled measures messages on a schedule. What their latency tells of a
-// server is spoilt where the system gives the server no processor: for how long
+// half measures messages at half of the server's peak. What their latency tells of
+// a server is spoilt where the system gives the server no processor: for how long
 // that was is measured, too.
-func (b *bench) scheduled(side string, srv *server, cfg load.Config) error {
+func (b *bench) half(side string, srv *server, cfg load.Config) error {
+	cfg.Concurrency, cfg.Duration = 64, 500*time.Millisecond
+	if b.quick {
+		cfg.Duration /= 5
+	}
+	peak, err := runLoad(cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Rate = float64(peak.Messages) / peak.Elapsed.Seconds() / 2
+	cfg.Duration *= 2
 	before, err := srv.schedule()
 	if err != nil {
 		return err
