@@ -38,7 +38,7 @@ func run() (err error) {
 	write := flag.Bool("write", false, "write raw figures, table and plots into the tree")
 	from := flag.String("from", "", "begin with the figures of this file")
 	only := flag.String("only", "library,server,tls,push,plots", "what to measure; empty: nothing")
-	most := flag.Int("rounds", 5, "measure everything so often at most")
+	most := flag.Int("rounds", 15, "measure everything so often at most")
 	core := flag.Int("core", runtime.NumCPU()-1, "the core that in-process measurements run on")
 	flag.Parse()
 
